@@ -1,0 +1,1 @@
+"""The verbs of the `ugf` command, one small file each."""

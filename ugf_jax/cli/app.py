@@ -1,0 +1,91 @@
+"""What every verb shares: flags of its own, help that teaches, exit codes, `results.json`."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import ml_collections
+from absl import flags, logging
+from etils import epath
+
+from ugf_jax.errors import EXIT_DONE, InputError, UgfError
+
+Main = Callable[[Sequence[str], flags.FlagValues], None]
+
+
+def run(verb: str, doc: str, own_flags: flags.FlagValues, main: Main, argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs a verb as a program: parses `argv` (default: the command line) and exits with the verb's code."""
+    sys.exit(call(verb, doc, own_flags, main, sys.argv[1:] if argv is None else argv))
+
+
+def call(verb: str, doc: str, own_flags: flags.FlagValues, main: Main, argv: Sequence[str]) -> int:
+    """Runs a verb and returns its exit code; errors meant for the user become one line on standard error."""
+    logging.set_verbosity(logging.WARNING)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `ugf inspect … | head` ends quietly
+    if any(a in ("-h", "--help", "-help", "--helpfull") for a in argv):
+        print(help_text(verb, doc, own_flags))
+        return EXIT_DONE
+    try:
+        positional = parse_flags(verb, own_flags, argv)
+        main(positional, own_flags)
+    except UgfError as error:
+        print(f"ugf {verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"ugf {verb}: stopped", file=sys.stderr)
+        return 130
+    return EXIT_DONE
+
+
+def parse_flags(verb: str, own_flags: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+    """Parses `argv` into `own_flags` and returns the positional arguments.
+
+    Raises:
+      InputError: an unknown flag, a value that does not parse, or an unknown `--config.…` key.
+    """
+    try:
+        return own_flags([f"ugf {verb}", *argv])[1:]
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
+        # ml_collections reports unknown keys, wrong types and unreadable config files with these.
+        text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        raise InputError(" ".join(text.split()) + f" (see ugf {verb} --help)") from error
+
+
+def help_text(verb: str, doc: str, own_flags: flags.FlagValues) -> str:
+    """The verb's documentation followed by its flags, one paragraph each."""
+    lines = [doc.strip(), "", "Flags:"]
+    own = own_flags.flags_by_module_dict()
+    for flag in sorted((f for module in own.values() for f in module), key=lambda f: f.name):
+        default = "" if flag.default is None else f" (default: {flag.default_as_str})"
+        lines.append(f"  --{flag.name}: {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def output_folder(path: str | os.PathLike[str], flag: str) -> epath.Path:
+    """Makes `path` a folder that can be written to.
+
+    Raises:
+      InputError: it is a file, or it cannot be made or written.
+    """
+    folder = epath.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{flag} {path}: cannot write there ({error.strerror or error}); name a writable folder") from error
+    return folder
+
+
+def write_json(path: epath.PathLike, values: Any) -> None:
+    """Writes `values` as indented JSON, whole or not at all."""
+    path = epath.Path(path)
+    partial = path.parent / f".{path.name}.partial"
+    if isinstance(values, ml_collections.ConfigDict):
+        values = values.to_dict()
+    partial.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
+    partial.replace(path)

@@ -1,0 +1,34 @@
+"""ugf: train one model that understands and generates images and text.
+
+  ugf prepare SOURCE OUT      bring images and text of any layout into one fast format
+  ugf inspect DATA            what a prepared dataset holds: counts, shapes, a contact sheet
+  ugf train --config=FILE     run a training stage, resume it, or start it over
+  ugf evaluate --workdir=DIR  measure a checkpoint offline and write a report
+
+`ugf VERB --help` explains each. Every verb is also `python -m ugf_jax.cli.VERB`.
+"""
+
+import difflib
+import importlib
+import sys
+from typing import NoReturn
+
+from ugf_jax.errors import EXIT_BAD_INPUT, EXIT_DONE
+
+VERBS = ("prepare", "inspect", "train", "evaluate")
+
+
+def run() -> NoReturn:
+    """Entry point of the `ugf` command."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(__doc__.strip())
+        sys.exit(EXIT_DONE if arguments else EXIT_BAD_INPUT)
+    verb = arguments[0]
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else "verbs: " + ", ".join(VERBS)
+        print(f"ugf: unknown verb '{verb}'; {hint}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    importlib.import_module(f"ugf_jax.cli.{verb}").run(arguments[1:])
+    sys.exit(EXIT_DONE)

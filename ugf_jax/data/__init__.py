@@ -1,0 +1,1 @@
+"""Images and text in, batches out."""

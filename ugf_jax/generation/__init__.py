@@ -1,0 +1,1 @@
+"""From codes and prompts to images and text."""
