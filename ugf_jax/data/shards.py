@@ -1,0 +1,180 @@
+"""Writing a prepared dataset: shards, index, manifest. `ugf_jax.data.index` reads what is written here."""
+
+import hashlib
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from array_record.python import array_record_module
+
+from ugf_jax.data import index
+from ugf_jax.data.records import Record, pack
+
+# One record a group is what random access needs; images are compressed already.
+WRITER_OPTIONS = "group_size:1,uncompressed"
+ROWS_PER_BATCH = 1 << 20  # an index up to this long maps into memory in one piece
+VERSIONED = ("ugf-jax", "array-record", "numpy", "pillow", "pyarrow", "simplejpeg")
+
+Rows = list[tuple[Any, ...]]
+
+
+def record_rows(record: Record, shard: int, position: int) -> Rows:
+    """The rows of the index that describe one record, in the order of `index.SCHEMA`."""
+    texts = [*record.captions, *(t["value"] for t in record.turns), *(v for q in record.questions for v in q.values())]
+    text_length = sum(len(t.encode()) for t in texts)
+    sizes = record.sizes or ((0, 0),)
+    codes = [
+        c.master.size + sum(int(k.sum()) * a.shape[-1] for a, k in zip(c.auxiliary, c.kept, strict=True)) for c in record.codes
+    ]
+    codes += [0] * (len(sizes) - len(codes))
+    return [(record.key, i, h, w, shard, position, text_length, codes[i]) for i, (h, w) in enumerate(sizes)]
+
+
+def shard_name(number: int, count: int) -> str:
+    """`shard-00000-of-00004.array_record`."""
+    return f"shard-{number:05d}-of-{count:05d}.array_record"
+
+
+def write_array_record(path: pathlib.Path, records: Iterable[bytes]) -> int:
+    """Writes packed records to `path`, whole or not at all; returns how many."""
+    partial = partial_path(path)
+    writer = array_record_module.ArrayRecordWriter(os.fspath(partial), WRITER_OPTIONS)
+    count = 0
+    for data in records:
+        writer.write(data)
+        count += 1
+    writer.close()
+    publish(partial, path)
+    return count
+
+
+def partial_path(path: pathlib.Path) -> pathlib.Path:
+    """A name beside `path` that no other process uses."""
+    return path.parent / f".{path.name}.{os.getpid()}.partial"
+
+
+def publish(partial: pathlib.Path, path: pathlib.Path) -> None:
+    """Gives a finished file its name, after its content has reached the disk."""
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    partial = partial_path(path)
+    partial.write_text(text, encoding="utf-8")
+    publish(partial, path)
+
+
+def rows_table(rows: Rows) -> pa.RecordBatch:
+    """Rows of the index as an Arrow batch."""
+    columns = zip(*rows, strict=True) if rows else [[] for _ in index.SCHEMA]
+    return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, index.SCHEMA, strict=True)], schema=index.SCHEMA)
+
+
+def write_index(path: pathlib.Path, batches: Iterable[pa.RecordBatch]) -> int:
+    """Writes `index.arrow` from batches in order, regrouped to `ROWS_PER_BATCH`; returns the number of rows."""
+    partial = partial_path(path)
+    rows = 0
+    with pa.OSFile(os.fspath(partial), "wb") as file, pa.ipc.new_file(file, index.SCHEMA) as writer:
+        for batch in _regroup(batches):
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    publish(partial, path)
+    return rows
+
+
+def _regroup(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    waiting = pa.Table.from_batches([], index.SCHEMA)
+    for batch in batches:
+        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
+        while waiting.num_rows >= ROWS_PER_BATCH:
+            yield waiting.slice(0, ROWS_PER_BATCH).combine_chunks().to_batches()[0]
+            waiting = waiting.slice(ROWS_PER_BATCH)
+    if waiting.num_rows:
+        yield waiting.combine_chunks().to_batches()[0]
+
+
+def file_entry(path: pathlib.Path, **fields: Any) -> dict[str, Any]:
+    """What the manifest says about a file: name, size in bytes, SHA-256."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, **fields, "bytes": path.stat().st_size, "sha256": digest}
+
+
+def size_histogram(heights: np.ndarray, widths: np.ndarray) -> dict[str, dict[str, int]]:
+    """Counts of images by long side (upper limits, powers of two, pixels) and by aspect ratio (width / height)."""
+    seen = heights > 0
+    heights, widths = heights[seen].astype(np.int64), widths[seen].astype(np.int64)
+    side = np.exp2(np.ceil(np.log2(np.maximum(np.maximum(heights, widths), 1)))).astype(np.int64)
+    edges = np.array([1 / 4, 1 / 3, 1 / 2, 2 / 3, 4 / 5, 5 / 4, 3 / 2, 2, 3, 4])
+    names = ("< 1:4", "1:4", "1:3", "1:2", "2:3", "4:5 … 5:4", "5:4", "3:2", "2:1", "3:1", "≥ 4:1")
+    bins = np.searchsorted(edges, widths / np.maximum(heights, 1), side="right")
+    return {
+        "long_side": {str(s): int(n) for s, n in zip(*np.unique(side, return_counts=True), strict=True)},
+        "aspect": {name: int((bins == i).sum()) for i, name in enumerate(names)},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages whose behaviour can show in a prepared dataset."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+def write_manifest(
+    folder: pathlib.Path,
+    shard_entries: Sequence[Mapping[str, Any]],
+    source: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    quarantine: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Writes the manifest, which makes the dataset complete; shards and `index.arrow` must be there."""
+    with pa.memory_map(os.fspath(folder / index.INDEX_NAME)) as mapped:
+        table = pa.ipc.open_file(mapped).read_all()
+    heights, widths = (table.column(name).to_numpy() for name in ("height", "width"))
+    manifest = {
+        "format": index.FORMAT,
+        "version": index.VERSION,
+        "records": sum(s["records"] for s in shard_entries),
+        "images": int((heights > 0).sum()),
+        "source": source,
+        "settings": settings,
+        "sizes": size_histogram(heights, widths),
+        "quarantine": quarantine,
+        "shards": shard_entries,
+        "index": file_entry(folder / index.INDEX_NAME, rows=table.num_rows),
+        "versions": versions(),
+    }
+    write_text(folder / index.MANIFEST_NAME, json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return manifest
+
+
+def write_dataset(folder: str | os.PathLike[str], records: Sequence[Record], shards: int = 1) -> index.Dataset:
+    """Writes records that are in memory as a prepared dataset and opens it (for small sets made by a program)."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    bounds = [len(records) * i // shards for i in range(shards + 1)]
+    entries, batches = [], []
+    for number in range(shards):
+        part = records[bounds[number] : bounds[number + 1]]
+        path = folder / shard_name(number, shards)
+        count = write_array_record(path, map(pack, part))
+        entries.append(file_entry(path, records=count))
+        batches.append(rows_table([row for i, r in enumerate(part) for row in record_rows(r, number, i)]))
+    write_index(folder / index.INDEX_NAME, batches)
+    write_text(folder / index.QUARANTINE_NAME, "")
+    write_manifest(folder, entries, {"kind": "records"}, {}, {"images": 0, "records": 0, "reasons": {}})
+    return index.open_dataset(folder)
