@@ -1,0 +1,99 @@
+import json
+import os
+import stat
+
+import ml_collections
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from ugf_jax.cli import app
+from ugf_jax.errors import InputError, RetryError
+
+DOC = "ugf demo: does a thing.\n\n  ugf demo --count=3"
+
+
+def make_flags():
+    values = flags.FlagValues()
+    flags.DEFINE_integer("count", 1, "How many.", flag_values=values)
+    flags.DEFINE_string("workdir", None, "Where.", flag_values=values)
+    config = ml_collections.ConfigDict({"rate": 0.1, "name": "a"})
+    config_flags.DEFINE_config_dict("config", config, flag_values=values)
+    return values
+
+
+def test_flags_and_positional_arguments_reach_the_verb():
+    seen = {}
+    code = app.call("demo", DOC, make_flags(), lambda p, v: seen.update(p=p, n=v.count, rate=v.config.rate), ["a", "--count=3"])
+    assert (code, seen) == (0, {"p": ["a"], "n": 3, "rate": 0.1})
+
+
+def test_help_teaches_and_lists_the_flags(capsys):
+    assert app.call("demo", DOC, make_flags(), lambda p, v: None, ["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "does a thing" in out
+    assert "--count: How many. (default: '1')" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--cuont=3"], "cuont"),
+        (["--count=many"], "count"),
+        (["--config.rat=0.1"], "rat"),
+        (["--config.rate=fast"], "rate"),
+    ],
+)
+def test_a_bad_command_line_is_one_line_and_code_2(argv, words, capsys):
+    assert app.call("demo", DOC, make_flags(), lambda p, v: None, argv) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert words in err
+
+
+@pytest.mark.parametrize(("error", "code"), [(InputError("no such file"), 2), (RetryError("again"), 75)])
+def test_errors_become_exit_codes(error, code, capsys):
+    def fail(positional, values):
+        raise error
+
+    assert app.call("demo", DOC, make_flags(), fail, []) == code
+    assert capsys.readouterr().err == f"ugf demo: {error}\n"
+
+
+def test_programming_errors_are_not_hidden():
+    def fail(positional, values):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        app.call("demo", DOC, make_flags(), fail, [])
+
+
+def test_output_folder_is_made(tmp_path):
+    folder = app.output_folder(tmp_path / "a" / "b", "--workdir")
+    assert os.fspath(folder) == str(tmp_path / "a" / "b")
+    assert list(folder.iterdir()) == []
+
+
+def test_output_folder_refuses_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="--workdir .*file: cannot write there"):
+        app.output_folder(tmp_path / "file", "--workdir")
+
+
+def test_output_folder_refuses_what_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("etils.epath.gpath.PosixGPath.write_text", refuse)  # root may write anywhere
+    tmp_path.chmod(stat.S_IREAD | stat.S_IEXEC)
+    with pytest.raises(InputError, match="Permission denied"):
+        app.output_folder(tmp_path, "--workdir")
+
+
+def test_write_json_is_whole_and_refuses_nan(tmp_path):
+    app.write_json(tmp_path / "results.json", {"a": [1, 2.5]})
+    assert json.loads((tmp_path / "results.json").read_text()) == {"a": [1, 2.5]}
+    with pytest.raises(ValueError, match="Out of range"):
+        app.write_json(tmp_path / "results.json", {"a": float("nan")})
+    assert json.loads((tmp_path / "results.json").read_text()) == {"a": [1, 2.5]}
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]

@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ugf_jax.errors import InputError
+from ugf_jax.training.optimizer import GroupSettings, OptimizerSettings, group_labels, make_optimizer, make_schedule
+
+
+@pytest.mark.parametrize(("name", "middle"), [("cosine", 0.55), ("linear", 0.55), ("constant", 1.0)])
+def test_schedules_warm_up_and_decay(name, middle):
+    schedule = make_schedule(OptimizerSettings(learning_rate=1.0, schedule=name, warmup_steps=10), 110)
+    assert float(schedule(0)) == pytest.approx(0.1)  # a tenth of the way up, not 0
+    assert schedule(10) == pytest.approx(1.0)
+    assert schedule(60) == pytest.approx(middle, abs=1e-6)
+    assert schedule(110) == pytest.approx(1.0 if name == "constant" else 0.1, abs=1e-6)
+
+
+def test_warm_up_never_takes_more_than_half_of_a_short_run():
+    schedule = make_schedule(OptimizerSettings(learning_rate=1.0, warmup_steps=100), 20)
+    assert schedule(10) == pytest.approx(1.0)
+
+
+def step(settings, params, grads):
+    optimizer = make_optimizer(settings, steps=100)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    return optax.apply_updates(params, updates)
+
+
+def params_and_grads():
+    params = {"tower": {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)}, "head": {"kernel": jnp.ones((4, 4))}}
+    return params, jax.tree.map(lambda p: jnp.full_like(p, 0.01), params)
+
+
+def test_first_update_equals_adamw():
+    params, grads = params_and_grads()
+    settings = OptimizerSettings(learning_rate=0.1, warmup_steps=0, weight_decay=0.5, clip_norm=0)
+    new = step(settings, params, grads)
+    # The first Adam direction is sign(gradient); decay pulls on matrices only.
+    np.testing.assert_allclose(new["head"]["kernel"], 1 - 0.1 * (1 + 0.5), rtol=1e-5)
+    np.testing.assert_allclose(new["tower"]["bias"], 1 - 0.1, rtol=1e-5)
+
+
+def test_a_group_has_its_own_learning_rate_or_none():
+    params, grads = params_and_grads()
+    groups = {"tower": GroupSettings(learning_rate_scale=0.0), "head": GroupSettings(learning_rate_scale=0.5)}
+    settings = OptimizerSettings(learning_rate=0.1, warmup_steps=0, weight_decay=0.0, groups=groups)
+    new = step(settings, params, grads)
+    np.testing.assert_array_equal(new["tower"]["kernel"], params["tower"]["kernel"])
+    np.testing.assert_allclose(new["head"]["kernel"], 1 - 0.05, rtol=1e-5)
+
+
+def test_gradients_are_clipped_within_their_group():
+    params, grads = params_and_grads()
+    wild = {"tower": jax.tree.map(lambda g: g * 1e6, grads["tower"]), "head": grads["head"]}
+    settings = OptimizerSettings(learning_rate=0.1, warmup_steps=0, eps=1.0, groups={"head": GroupSettings()})
+    calm = step(settings, params, grads)["head"]["kernel"]
+    np.testing.assert_allclose(step(settings, params, wild)["head"]["kernel"], calm, rtol=1e-6)
+
+
+def test_the_first_matching_group_counts():
+    params, _ = params_and_grads()
+    labels = group_labels(params, ["bias", "tower"])
+    assert labels == {"tower": {"kernel": "tower", "bias": "bias"}, "head": {"kernel": ""}}
+
+
+def test_a_pattern_that_is_no_regular_expression_is_refused():
+    with pytest.raises(InputError, match=r"groups: '\(' is not a regular expression"):
+        OptimizerSettings(groups={"(": GroupSettings()}).validate("config.optimizer")

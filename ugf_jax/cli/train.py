@@ -1,0 +1,85 @@
+"""ugf train: run a training stage; the same command resumes it.
+
+  ugf train --config=experiments/clipart_tokenizer.py --workdir=runs/clipart
+  ugf train --config=experiments/clipart_tokenizer.py --workdir=runs/clipart --config.optimizer.learning_rate=3e-4
+
+The config is a Python file with `get_config()`; every key can be changed as `--config.group.key=value`. The work folder
+receives config.json, metrics.jsonl, samples/ (pictures), checkpoints/ and, at the end, results.json.
+
+Where a run starts: a checkpoint in the work folder comes first, then config.resume (a work folder to take over whole), then
+config.init_from (one whose parameters to start from), then step 0. A run that was stopped, killed or preempted continues
+bit-identically; SIGTERM saves and exits with code 75.
+
+On several hosts start the same command on each, with --distributed (JAX finds the others on TPU pods, Slurm and MPI) or with
+--coordinator=HOST:PORT --num_processes=N --process_id=I.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import NoReturn
+
+import jax
+from absl import flags
+from etils import epath
+from ml_collections import config_flags
+
+from ugf_jax import config
+from ugf_jax.cli import app
+from ugf_jax.errors import InputError
+from ugf_jax.training import stages
+from ugf_jax.training.trainer import train
+
+FLAGS = flags.FlagValues()
+config_flags.DEFINE_config_file("config", None, "Config file, e.g. experiments/demo.py.", flag_values=FLAGS)
+flags.DEFINE_string("workdir", None, "Folder of this run; made if missing, resumed if not empty.", flag_values=FLAGS)
+flags.DEFINE_bool("allow_data_change", False, "Resume although the data are not those of the checkpoint.", flag_values=FLAGS)
+flags.DEFINE_bool("distributed", False, "Several processes; JAX finds the others.", flag_values=FLAGS)
+flags.DEFINE_string("coordinator", None, "Several processes; HOST:PORT of process 0.", flag_values=FLAGS)
+flags.DEFINE_integer("num_processes", None, "With --coordinator: how many.", flag_values=FLAGS)
+flags.DEFINE_integer("process_id", None, "With --coordinator: which one this is.", flag_values=FLAGS)
+
+
+def main(positional: Sequence[str], values: flags.FlagValues) -> None:
+    """Parses the config, joins the other processes and trains."""
+    if positional:
+        raise InputError(f"unexpected argument '{positional[0]}'; everything is a flag (see ugf train --help)")
+    if values.config is None or not values.workdir:
+        raise InputError(
+            "--config=FILE and --workdir=FOLDER are both needed, e.g. --config=experiments/demo.py --workdir=runs/demo"
+        )
+    stage_type = stages.find(values.config.get("stage"))
+    settings = config.parse(stage_type.settings, values.config)
+    workdir = app.output_folder(values.workdir, "--workdir")
+    join_processes(values)
+    use_compilation_cache(workdir)
+    if jax.process_index() == 0:
+        app.write_json(workdir / "config.json", config.to_json(settings))
+    summary = train(settings, stage_type.build(settings), workdir, values.allow_data_change)
+    if jax.process_index() == 0:
+        app.write_json(workdir / "results.json", summary)
+
+
+def join_processes(values: flags.FlagValues) -> None:
+    """Starts `jax.distributed` where a flag asks for it."""
+    if values.coordinator:
+        if values.num_processes is None or values.process_id is None:
+            raise InputError("--coordinator needs --num_processes and --process_id")
+        jax.distributed.initialize(values.coordinator, values.num_processes, values.process_id)
+    elif values.distributed:
+        jax.distributed.initialize()
+
+
+def use_compilation_cache(workdir: epath.Path) -> None:
+    """Keeps compiled programs in the work folder, so that a resumed run starts quickly (an environment setting wins)."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", os.fspath(workdir / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the verb as a program."""
+    app.run("train", __doc__, FLAGS, main, argv)
+
+
+if __name__ == "__main__":
+    run()

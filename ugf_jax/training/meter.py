@@ -1,0 +1,117 @@
+"""Follows the metrics of a running loop: one step behind the device, averaged between two log lines."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from ugf_jax.data.loader import Batch
+from ugf_jax.errors import InputError
+from ugf_jax.training.flops import peak_flops
+from ugf_jax.training.goodput import Goodput
+from ugf_jax.training.metric_log import MetricLog, write_json
+from ugf_jax.training.settings import TrainSettings
+from ugf_jax.training.stage import Stage
+
+
+class Meter:
+    """Collects step metrics, writes a line every `log_every` steps and stops a run that no longer learns.
+
+    Metrics are read one step late: reading them at once would make the host wait for the device at every step.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        stage: Stage,
+        log: MetricLog,
+        clock: Goodput,
+        schedule: Callable[[int], Any],
+        flops: dict[Any, float],
+        workdir: epath.Path,
+    ):
+        self.settings, self.stage, self.log, self.clock = settings, stage, log, clock
+        self.schedule, self.flops, self.workdir = schedule, flops, workdir
+        self.peak = peak_flops(jax.devices()[0])
+        self.pending: tuple[int, Batch, dict[str, jax.Array]] | None = None
+        self.window: list[dict[str, np.ndarray]] = []
+        self.latest: dict[str, float] = {}
+        self.warned: set[str] = set()
+        self._restart()
+
+    def push(self, step: int, batch: Batch, metrics: dict[str, jax.Array]) -> None:
+        """Takes a dispatched step and reads the one before it."""
+        before, self.pending = self.pending, (step, batch, metrics)
+        if before:
+            self._read(*before)
+
+    def flush(self) -> None:
+        """Reads the step in flight, so that nothing is reported or saved before it is known to be sound."""
+        if self.pending:
+            before, self.pending = self.pending, None
+            self._read(*before)
+        self._pause()
+
+    def _read(self, step: int, batch: Batch, metrics: dict[str, jax.Array]) -> None:
+        values = jax.device_get(metrics)
+        self._resume()
+        self.images += batch.arrays["image"].shape[0] * jax.process_count()
+        self.work += self.flops[batch.bucket]
+        self.window.append(values)
+        if values["bad_steps"] >= self.settings.max_bad_steps:
+            self._give_up(step, batch, values)
+        if step % self.settings.log_every == 0 or step == self.settings.steps:
+            self._report(step)
+
+    def _report(self, step: int) -> None:
+        means = {
+            k: sum(v[k] for v in self.window) if k.startswith("counts/") else np.mean([v[k] for v in self.window], axis=0)
+            for k in self.window[0]
+        }
+        seconds = max(self.busy + time.monotonic() - self.since, 1e-9)
+        flops_per_second = self.work / seconds
+        values, warnings = self.stage.summarize(means)
+        values |= {
+            "learning_rate": float(self.schedule(step - 1)),
+            "images_per_second": self.images / seconds,
+            "seconds_per_step": seconds / len(self.window),
+            "gflops_per_second": flops_per_second / 1e9,
+            "goodput": self.clock.goodput(),
+        }
+        if self.peak:
+            values["mfu"] = flops_per_second / (self.peak * jax.device_count())
+        self.latest = values
+        self.log.write(step, "train", values)
+        for warning in set(warnings) - self.warned:
+            self.warned.add(warning)
+            self.log.note(warning)
+        self._restart()
+
+    def _restart(self) -> None:
+        self.window, self.images, self.work = [], 0, 0.0
+        self.busy, self.since, self.running = 0.0, time.monotonic(), True
+
+    def _pause(self) -> None:
+        # Evaluation and saving are not part of the rate of training; goodput counts them.
+        if self.running:
+            self.busy += time.monotonic() - self.since
+            self.running = False
+
+    def _resume(self) -> None:
+        if not self.running:
+            self.since, self.running = time.monotonic(), True
+
+    def _give_up(self, step: int, batch: Batch, values: dict[str, np.ndarray]) -> None:
+        path = self.workdir / "diagnostics" / f"step-{step}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        recent = [{k: repr(v) for k, v in w.items() if np.ndim(v) == 0} for w in self.window[-self.settings.max_bad_steps :]]
+        bundle = {"step": step, "bucket": str(batch.bucket), "rows": batch.arrays["row"].tolist(), "metrics": recent}
+        write_json(path, bundle)
+        self.clock.stop("not finite", step)
+        raise InputError(
+            f"loss or gradient not finite for {int(values['bad_steps'])} updates in a row at step {step}; all were skipped. "
+            f"See {path}; try a lower config.optimizer.learning_rate"
+        )

@@ -1,0 +1,105 @@
+"""The optimizer: AdamW with a schedule, clipping, and parameter groups of their own learning rate."""
+
+import dataclasses
+import re
+from typing import Any
+
+import jax
+import optax
+
+from ugf_jax import config
+from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE
+from ugf_jax.errors import InputError
+from ugf_jax.training.sharding import path_name
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupSettings:
+    """Parameters whose path matches a pattern, and what differs for them."""
+
+    learning_rate_scale: float = config.setting(1.0, NOT_NEGATIVE, "0 freezes the group")
+    weight_decay: float | None = config.setting(None, NOT_NEGATIVE)
+    b1: float | None = config.setting(None, FRACTION)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW (Loshchilov & Hutter 2019) on float32 state.
+
+    `groups` maps a regular expression, searched for in a parameter's path, to what differs there; the first match counts.
+    """
+
+    learning_rate: float = config.setting(1e-3, POSITIVE)
+    schedule: str = config.setting("cosine", config.one_of("cosine", "linear", "constant"))
+    warmup_steps: int = config.setting(100, NOT_NEGATIVE)
+    final_fraction: float = config.setting(0.1, FRACTION, "of the learning rate, reached at the last step")
+    b1: float = config.setting(0.9, FRACTION)
+    b2: float = config.setting(0.95, FRACTION)
+    eps: float = config.setting(1e-8, POSITIVE)
+    weight_decay: float = config.setting(0.01, NOT_NEGATIVE, "on matrices only")
+    clip_norm: float = config.setting(1.0, NOT_NEGATIVE, "of each group's gradient; 0 does not clip")
+    accumulate: int = config.setting(1, POSITIVE, "microbatches that one update adds up")
+    ema_decay: float = config.setting(0.0, ("from 0 to below 1", lambda x: 0 <= x < 1), "0 keeps no average")
+    groups: dict[str, GroupSettings] = config.setting({})
+
+    def validate(self, path: str) -> None:
+        """Refuses patterns that are no regular expressions."""
+        for pattern in self.groups:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise InputError(f"{path}.groups: '{pattern}' is not a regular expression ({error})") from error
+
+
+def make_schedule(settings: OptimizerSettings, steps: int) -> optax.Schedule:
+    """Learning rate at each step: linear warm-up, then the named schedule down to `final_fraction`."""
+    peak, end = settings.learning_rate, settings.learning_rate * settings.final_fraction
+    warmup = min(settings.warmup_steps, steps // 2)
+    rest = max(steps - warmup, 1)
+    after = {
+        "cosine": optax.cosine_decay_schedule(peak, rest, settings.final_fraction),
+        "linear": optax.linear_schedule(peak, end, rest),
+        "constant": optax.constant_schedule(peak),
+    }[settings.schedule]
+    if not warmup:
+        return after
+    # Starts at a fraction of the peak, not at 0: a first step that changes nothing hides mistakes.
+    return optax.join_schedules([optax.linear_schedule(peak / warmup, peak, warmup), after], [warmup])
+
+
+def make_optimizer(settings: OptimizerSettings, steps: int) -> optax.GradientTransformation:
+    """The whole update: clip, then AdamW per group."""
+    schedule = make_schedule(settings, steps)
+
+    def adamw(group: GroupSettings) -> optax.GradientTransformation:
+        if group.learning_rate_scale == 0:
+            return optax.set_to_zero()
+        update = optax.adamw(
+            lambda step: schedule(step) * group.learning_rate_scale,
+            b1=settings.b1 if group.b1 is None else group.b1,
+            b2=settings.b2,
+            eps=settings.eps,
+            weight_decay=settings.weight_decay if group.weight_decay is None else group.weight_decay,
+            mask=decayed,
+        )
+        # Inside the group, so that a discriminator's gradients do not decide how far the generator is clipped.
+        return optax.chain(optax.clip_by_global_norm(settings.clip_norm), update) if settings.clip_norm else update
+
+    patterns = list(settings.groups)
+    transforms = {"": adamw(GroupSettings())} | {p: adamw(settings.groups[p]) for p in patterns}
+    return optax.multi_transform(transforms, lambda params: group_labels(params, patterns))
+
+
+def decayed(params: Any) -> Any:
+    """True for matrices; norms, biases and embeddings of a single vector are not decayed."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path_name(path).endswith("kernel"), params)
+
+
+def group_labels(params: Any, patterns: list[str]) -> Any:
+    """For each parameter the first pattern found in its path, or the empty string."""
+
+    def label(path: Any, _: Any) -> str:
+        name = path_name(path)
+        return next((p for p in patterns if re.search(p, name)), "")
+
+    return jax.tree_util.tree_map_with_path(label, params)

@@ -1,0 +1,118 @@
+"""Mesh and sharding: parameters get logical axis names by path, one table maps the names to mesh axes.
+
+Modules know nothing of this. A stage lists `(path pattern, logical axes)` for its parameters; the config's rules say which
+mesh axis each logical axis is split over. Whatever is not decided exactly once is an error, because a parameter that is
+replicated by oversight costs memory on every chip and nobody notices.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ugf_jax import config
+from ugf_jax.errors import InputError
+
+AXES = ("data", "fsdp", "tensor")
+BATCH = P(("data", "fsdp"))
+
+# One row per kind of parameter: (pattern that its path ends with, logical name of each dimension).
+ParameterAxes = Sequence[tuple[str, tuple[str | None, ...]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshSettings:
+    """Devices along each mesh axis; one of them may be -1, which takes the devices that are left."""
+
+    data: int = config.setting(-1, ("at least 1, or -1 for the rest", lambda n: n >= 1 or n == -1))
+    fsdp: int = config.setting(1, ("at least 1, or -1 for the rest", lambda n: n >= 1 or n == -1))
+    tensor: int = config.setting(1, ("at least 1, or -1 for the rest", lambda n: n >= 1 or n == -1))
+    rules: dict[str, str | None] = config.setting({"embed": "fsdp", "mlp": "tensor", "heads": "tensor", "codes": "tensor"})
+
+    def validate(self, path: str) -> None:
+        """Refuses two free axes and rules that name no mesh axis."""
+        if [self.data, self.fsdp, self.tensor].count(-1) > 1:
+            raise InputError(f"{path}: only one of data, fsdp, tensor may be -1")
+        for name, axis in self.rules.items():
+            if axis is not None and axis not in AXES:
+                raise InputError(f"{path}.rules.{name} is '{axis}'; want one of {', '.join(AXES)} or None")
+
+
+def make_mesh(settings: MeshSettings, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The mesh `(data, fsdp, tensor)` over `devices` (default: all).
+
+    Raises:
+      InputError: the axes do not multiply to the number of devices.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    shape = [settings.data, settings.fsdp, settings.tensor]
+    if -1 in shape:
+        known = -int(np.prod(shape))
+        shape[shape.index(-1)] = max(len(devices) // known, 1)
+    if int(np.prod(shape)) != len(devices):
+        sizes = " x ".join(f"{a} {n}" for a, n in zip(AXES, shape, strict=True))
+        raise InputError(f"config.mesh: {sizes} needs {int(np.prod(shape))} devices; there are {len(devices)}")
+    return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+
+
+def path_name(path: Sequence[Any]) -> str:
+    """`('params', 'master', 'kernel')` as jax gives it → `params/master/kernel`."""
+    return jax.tree_util.keystr(tuple(path), simple=True, separator="/")
+
+
+def partition_spec(name: str, shape: tuple[int, ...], axes: ParameterAxes, rules: Mapping[str, str | None], mesh: Mesh) -> P:
+    """The partition of one array, from its path.
+
+    A dimension that its mesh axis does not divide stays whole: small projections (say, to five code channels) always do.
+
+    Raises:
+      ValueError: no pattern or several patterns match, the pattern has another number of dimensions, or two dimensions
+        want the same mesh axis.
+    """
+    if not shape:
+        return P()
+    matches = [(pattern, names) for pattern, names in axes if re.search(rf"(^|/){pattern}$", name)]
+    if len(matches) != 1:
+        found = "no row" if not matches else "rows " + ", ".join(repr(p) for p, _ in matches)
+        raise ValueError(f"parameter {name} {shape}: {found} of the parameter-axes table match; want exactly one")
+    pattern, names = matches[0]
+    if len(names) != len(shape):
+        raise ValueError(f"parameter {name} {shape}: row {pattern!r} names {len(names)} dimensions {names}")
+    unknown = [n for n in names if n is not None and n not in rules]
+    if unknown:
+        raise ValueError(
+            f"parameter {name}: no sharding rule for logical axis {unknown[0]!r}; config.mesh.rules has {list(rules)}"
+        )
+    wanted = [None if n is None else rules[n] for n in names]
+    used = [a for a in wanted if a is not None]
+    if len(used) != len(set(used)):
+        raise ValueError(f"parameter {name}: dimensions {names} collide on one mesh axis ({wanted})")
+    return P(*(a if a and size % mesh.shape[a] == 0 else None for a, size in zip(wanted, shape, strict=True)))
+
+
+def tree_shardings(tree: Any, axes: ParameterAxes, rules: Mapping[str, str | None], mesh: Mesh) -> Any:
+    """A `NamedSharding` for every array of `tree` (arrays or `ShapeDtypeStruct`s).
+
+    Optimizer state and averages are laid out like the parameters they belong to, because their paths end the same way.
+    """
+
+    def one(path: Sequence[Any], leaf: Any) -> NamedSharding:
+        return NamedSharding(mesh, partition_spec(path_name(path), leaf.shape, axes, rules, mesh))
+
+    return jax.tree_util.tree_map_with_path(one, tree)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Batches are split over `data` and `fsdp` along their first dimension."""
+    return NamedSharding(mesh, BATCH)
+
+
+def to_global(arrays: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """Joins every process's slice of a batch into global arrays `[global batch, …]`."""
+    sharding = batch_sharding(mesh)
+    return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in arrays.items()}

@@ -1,0 +1,38 @@
+"""What one training run is made of. The trainer sees these functions, never modules."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ugf_jax.training.sharding import ParameterAxes
+
+Batch = dict[str, jax.Array]
+Params = Any
+ModelState = Any  # what a model carries beside parameters, e.g. a codebook moved by averages; {} if nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage: an objective and everything that is particular to it.
+
+    Attributes:
+      name: e.g. `"tokenizer"`.
+      init: `(key, batch) → (params, model_state)`.
+      loss: `(params, model_state, batch, key, step) → (scalar, (model_state, metrics))`, for a global batch. Metrics whose
+        name starts with `counts/` are summed over microbatches, all others are averaged.
+      summarize: `(metrics as NumPy) → ({name: float}, warnings)` on the host, e.g. counts into usage and perplexity.
+      evaluate: `(params, model_state, batch) → {name: [batch]}`: one value for every item.
+      sample: `(params, model_state, batch) → float [rows, columns, H, W, 3]` in [-1, 1]: pictures for people, or None.
+      parameter_axes: the table of `sharding`.
+    """
+
+    name: str
+    init: Callable[[jax.Array, Batch], tuple[Params, ModelState]]
+    loss: Callable[[Params, ModelState, Batch, jax.Array, jax.Array], tuple[jax.Array, tuple[ModelState, dict[str, jax.Array]]]]
+    summarize: Callable[[dict[str, np.ndarray]], tuple[dict[str, float], list[str]]]
+    evaluate: Callable[[Params, ModelState, Batch], dict[str, jax.Array]]
+    sample: Callable[[Params, ModelState, Batch], jax.Array] | None
+    parameter_axes: ParameterAxes

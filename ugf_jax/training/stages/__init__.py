@@ -1,0 +1,32 @@
+"""The training stages, by the name that a config's `stage` gives."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from ugf_jax.errors import InputError
+from ugf_jax.training.settings import TrainSettings
+from ugf_jax.training.stage import Stage
+
+NAMES = ("tokenizer",)
+
+
+@dataclasses.dataclass(frozen=True)
+class StageType:
+    """A stage before it is configured: the dataclass of its settings, and what builds it from them."""
+
+    settings: type[TrainSettings]
+    build: Callable[[Any], Stage]
+
+
+def find(name: Any) -> StageType:
+    """The stage called `name`.
+
+    Raises:
+      InputError: there is none.
+    """
+    if name not in NAMES:
+        raise InputError(f"config.stage is {name!r}; want one of {', '.join(NAMES)}")
+    module = importlib.import_module(f"ugf_jax.training.stages.{name}")
+    return StageType(module.Settings, module.build)

@@ -1,0 +1,90 @@
+"""Where a run starts: its own checkpoint, another run's (`resume`), another run's parameters (`init_from`), or step 0."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from ugf_jax import config
+from ugf_jax.errors import InputError
+from ugf_jax.training.checkpoints import Checkpointer, read_extras, restore_params
+from ugf_jax.training.settings import TrainSettings
+from ugf_jax.training.state import TrainState
+
+# What may change between two runs of one workdir; everything else makes it another experiment.
+FREE = ("steps", "log_every", "max_bad_steps", "tensorboard", "resume", "init_from", "mesh", "checkpoint", "evaluation", "data")
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Step to continue from, and the state or the parameters to continue with (neither: start afresh)."""
+
+    step: int
+    why: str
+    state: TrainState | None = None
+    params: Any = None
+
+
+def find_start(
+    settings: TrainSettings, data: Mapping[str, Any], abstract: TrainState, own: Checkpointer, allow_data_change: bool
+) -> Start:
+    """Applies the order own checkpoint → `resume` → `init_from` → fresh.
+
+    Args:
+      settings: the config of this run.
+      data: identity of the data, see `Loader.identity`.
+      abstract: shapes and shardings of the state.
+      own: checkpoints of this workdir.
+      allow_data_change: do not refuse other data.
+
+    Raises:
+      InputError: the checkpoint belongs to another config or other data; the message names what differs.
+    """
+    if own.steps():
+        return _resume(own, settings, data, abstract, allow_data_change, "resumed at step")
+    if settings.resume:
+        other = Checkpointer(_checkpoints(settings.resume, "config.resume"))
+        return _resume(other, settings, data, abstract, allow_data_change, f"took over {settings.resume} at step")
+    if settings.init_from:
+        folder = _checkpoints(settings.init_from, "config.init_from")
+        step, params = restore_params(folder, abstract.params)
+        return Start(0, f"parameters of {settings.init_from} step {step}", params=params)
+    return Start(0, "started afresh")
+
+
+def _checkpoints(workdir: str, key: str) -> epath.Path:
+    folder = epath.Path(workdir) / "checkpoints"
+    if not folder.exists():
+        raise InputError(f"{key}: {workdir} is not the workdir of a run (it has no checkpoints folder)")
+    return folder
+
+
+def _resume(
+    source: Checkpointer,
+    settings: TrainSettings,
+    data: Mapping[str, Any],
+    abstract: TrainState,
+    allow_data_change: bool,
+    why: str,
+) -> Start:
+    _, extras = read_extras(source.folder)
+    changed = list(differences(extras["config"], config.to_json(settings), skip=FREE))
+    if changed:
+        raise InputError(f"{source.folder} belongs to another config: {'; '.join(changed[:5])}; use another --workdir")
+    changed = list(differences(extras["data"], data))
+    if changed and not allow_data_change:
+        raise InputError(
+            f"{source.folder} was trained on other data: {'; '.join(changed[:5])}; use another --workdir or --allow_data_change"
+        )
+    restored = source.restore(abstract)
+    return Start(restored.step, f"{why} {restored.step}", state=restored.state)
+
+
+def differences(old: Any, new: Any, path: str = "", skip: tuple[str, ...] = ()) -> list[str]:
+    """`['seed: 0 -> 1', …]` for two trees of JSON values; `skip` names top-level keys to leave out."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [k for k in dict.fromkeys([*old, *new]) if k not in skip]
+        return [d for k in keys for d in differences(old.get(k), new.get(k), f"{path}.{k}" if path else k)]
+    old, new = (list(v) if isinstance(v, tuple) else v for v in (old, new))
+    return [] if old == new else [f"{path}: {old} -> {new}"]

@@ -1,0 +1,174 @@
+"""The one training program, for every stage. Read it from top to bottom: mesh → data → state → compile → loop."""
+
+import concurrent.futures
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from ugf_jax import config
+from ugf_jax.data.buckets import Bucket
+from ugf_jax.data.loader import Loader
+from ugf_jax.errors import InputError, RetryError
+from ugf_jax.training import sharding
+from ugf_jax.training.checkpoints import Checkpointer
+from ugf_jax.training.evaluator import Evaluator
+from ugf_jax.training.flops import forward_flops
+from ugf_jax.training.goodput import Goodput
+from ugf_jax.training.meter import Meter
+from ugf_jax.training.metric_log import MetricLog, parameter_overview
+from ugf_jax.training.optimizer import make_optimizer, make_schedule
+from ugf_jax.training.preemption import Preemption
+from ugf_jax.training.settings import TrainSettings
+from ugf_jax.training.stage import Stage
+from ugf_jax.training.start import find_start
+from ugf_jax.training.state import TrainState, init_state, make_step
+
+Specs = dict[str, jax.ShapeDtypeStruct]
+
+
+def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data_change: bool = False) -> dict[str, Any]:
+    """Trains until `settings.steps`, from wherever `workdir` stands, and returns a summary.
+
+    Args:
+      settings: the whole config.
+      stage: what is trained.
+      workdir: receives `config.json`, `metrics.jsonl`, `samples/`, `checkpoints/`.
+      allow_data_change: continue although the data are not those of the checkpoint.
+
+    Raises:
+      InputError: the config, the data or a checkpoint does not fit; nothing has been computed then. Also when
+        `settings.max_bad_steps` updates in a row were not finite.
+      RetryError: a signal asked to stop; the state is saved and the same call continues.
+    """
+    first_process = jax.process_index() == 0
+    clock = Goodput(workdir, write=first_process)
+    with clock.section("init"):
+        mesh = sharding.make_mesh(settings.mesh)
+        loader = Loader(settings.data, jax.process_index(), jax.process_count())
+        specs = {bucket: batch_specs(loader, bucket, mesh) for bucket in loader.buckets}
+        optimizer = make_optimizer(settings.optimizer, settings.steps)
+        any_batch = min(specs.values(), key=lambda s: s["image"].size)
+        init = functools.partial(init_state, stage, optimizer, settings.optimizer.ema_decay > 0)
+        abstract = abstract_state(init, any_batch, stage, settings, mesh)
+        checkpoints = Checkpointer(workdir / "checkpoints", settings.checkpoint.keep, settings.checkpoint.keep_every)
+        start = find_start(settings, loader.identity, abstract, checkpoints, allow_data_change)
+        state = start.state if start.state is not None else initial_state(init, any_batch, abstract, settings.seed)
+        if start.params is not None:
+            state = start_from(state, start.params)
+        step = start.step
+
+    log = MetricLog(workdir, settings.steps, tensorboard=settings.tensorboard, quiet=not first_process)
+    log.resume(step)
+    log.note(parameter_overview(state.params))
+    log.note(f"{start.why} · {mesh.devices.size} devices {dict(mesh.shape)} · {loader.summary()}")
+
+    with jax.set_mesh(mesh), clock.section("compile"):
+        train_step = make_step(stage, optimizer, settings.optimizer.accumulate, settings.optimizer.ema_decay)
+        compiled = compile_buckets(train_step, abstract, specs, log.note)
+        flops = {b: 3 * forward_flops(stage.loss, *loss_arguments(abstract, s)) for b, s in specs.items()}
+        evaluator = Evaluator(settings, stage, mesh, workdir, log)
+
+    preemption = Preemption()
+    meter = Meter(settings, stage, log, clock, make_schedule(settings.optimizer, settings.steps), flops, workdir)
+
+    def save() -> None:
+        with clock.section("checkpoint"):
+            meter.flush()  # raises rather than save after too many bad updates
+            extras = {"config": config.to_json(settings), "data": loader.identity, "time": clock.summary()}
+            checkpoints.save(step, state, extras)
+
+    batches = loader.iterate(step)
+    while step < settings.steps:
+        with clock.section("data"):
+            batch = next(batches)
+            arrays = sharding.to_global({"image": batch.arrays["image"]}, mesh)
+        with clock.section("step"):
+            state, metrics = compiled[batch.bucket](state, arrays)  # returns at once; the device works on
+            step += 1
+            meter.push(step, batch, metrics)  # reads the metrics of the step before
+        last = step == settings.steps
+        if last or step % settings.evaluation.every == 0:
+            with jax.set_mesh(mesh), clock.section("evaluation"):
+                meter.flush()
+                evaluator.run(step, state)
+        stop = preemption.requested(step)
+        if last or stop or step % settings.checkpoint.every == 0:
+            save()
+        if stop and not last:
+            checkpoints.close()
+            clock.stop("preempted", step)
+            raise RetryError(f"asked to stop; step {step} is saved, and the same command continues from it")
+
+    with clock.section("checkpoint"):
+        checkpoints.close()
+    clock.stop("done", step)
+    log.close()
+    return {
+        "steps": step,
+        "skipped_updates": int(state.skipped),
+        "train": meter.latest,
+        "validation": evaluator.latest,
+        "compiled_buckets": len(compiled),
+        "goodput": clock.summary(),
+    }
+
+
+def batch_specs(loader: Loader, bucket: Bucket, mesh: jax.sharding.Mesh) -> Specs:
+    """Shapes and shardings of a global batch of this bucket."""
+    rows, shards = loader.batch_size(bucket), mesh.shape["data"] * mesh.shape["fsdp"]
+    if rows % shards:
+        raise InputError(
+            f"config.data.scales: batch size {rows} at scale {bucket.scale} must be a multiple of {shards} devices"
+        )
+    shape = (rows, bucket.height, bucket.width, 3)
+    return {"image": jax.ShapeDtypeStruct(shape, np.uint8, sharding=sharding.batch_sharding(mesh))}
+
+
+def abstract_state(
+    init: Callable[[jax.Array, Specs], TrainState], batch: Specs, stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh
+) -> TrainState:
+    """Shapes and shardings of the state, without computing any of it."""
+    shapes = jax.eval_shape(lambda b: init(jax.random.key(0), _zeros(b)), batch)
+    shardings = sharding.tree_shardings(shapes, stage.parameter_axes, settings.mesh.rules, mesh)
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+
+
+def initial_state(init: Callable[[jax.Array, Specs], TrainState], batch: Specs, abstract: TrainState, seed: int) -> TrainState:
+    """The state before the first step, created already sharded."""
+    shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    return jax.jit(lambda key: init(key, _zeros(batch)), out_shardings=shardings)(jax.random.key(seed))
+
+
+def start_from(state: TrainState, params: Any) -> TrainState:
+    """The state with the parameters of another run; the average starts there too."""
+    return state.replace(params=params, ema=jax.tree.map(jax.numpy.copy, params) if state.ema else {})
+
+
+def compile_buckets(
+    step: Callable[..., Any], abstract: TrainState, specs: dict[Bucket, Specs], note: Callable[[str], None]
+) -> dict[Bucket, Callable[..., Any]]:
+    """One executable a bucket, made before the loop so that no step waits for a compiler."""
+    jitted = jax.jit(step, donate_argnums=0)
+    mesh = jax.sharding.get_mesh()
+
+    def compile_one(bucket: Bucket) -> Callable[..., Any]:
+        with jax.set_mesh(mesh):  # the mesh in force belongs to a thread
+            return jitted.lower(abstract, specs[bucket]).compile()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        made = dict(zip(specs, pool.map(compile_one, specs), strict=True))
+    note(f"compiled {len(made)} buckets: " + ", ".join(f"{b.height}x{b.width}" for b in made))
+    return made
+
+
+def loss_arguments(abstract: TrainState, batch: Specs) -> tuple[Any, ...]:
+    """Abstract arguments of `Stage.loss`."""
+    return abstract.params, abstract.model_state, batch, jax.eval_shape(lambda: jax.random.key(0)), abstract.step
+
+
+def _zeros(batch: Specs) -> dict[str, jax.Array]:
+    return {k: jax.numpy.zeros(s.shape, s.dtype) for k, s in batch.items()}
