@@ -1,0 +1,91 @@
+"""The master tokenizer: a square, squashed image to a small grid of codes, and back."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from ugf_jax.config import POSITIVE, one_of, setting
+from ugf_jax.errors import InputError
+from ugf_jax.models.blocks import GridStack
+from ugf_jax.models.patches import OverlappingPatches, PatchEmbedding
+from ugf_jax.models.quantizers import Quantized, Quantizer, QuantizerSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class MasterSettings:
+    """Size and kind of the master tokenizer."""
+
+    kind: str = setting("vit", one_of("vit"), "vit: transformer blocks")
+    size: int = setting(256, POSITIVE, "side in pixels of the squashed image")
+    patch: int = setting(16, POSITIVE, "pixels a side of one code")
+    width: int = setting(512, POSITIVE, "features of a token")
+    depth: int = setting(8, POSITIVE, "blocks in the encoder, and again in the decoder")
+    heads: int = setting(8, POSITIVE, "attention heads")
+    quantizer: QuantizerSettings = setting(QuantizerSettings())
+
+    @property
+    def grid(self) -> int:
+        """Codes along one side."""
+        return self.size // self.patch
+
+    def validate(self, path: str) -> None:
+        """Raises InputError for sizes that do not divide."""
+        if self.size % self.patch:
+            raise InputError(f"{path}.size is {self.size}; want a multiple of {path}.patch, {self.patch}")
+        check_heads(self.width, self.heads, path)
+
+
+def check_heads(width: int, heads: int, path: str) -> None:
+    """Raises InputError if `width` does not split into heads whose features are a multiple of 4 (two-dimensional RoPE)."""
+    if width % (4 * heads):
+        raise InputError(f"{path}.width is {width}; want a multiple of 4 x {path}.heads, {4 * heads}")
+
+
+@flax.struct.dataclass
+class MasterOutput:
+    """Attributes: recon float32 `[batch, size, size, 3]`; quantized, with index `[batch, grid, grid, 1]`."""
+
+    recon: jax.Array
+    quantized: Quantized
+
+
+class ViTMaster(nn.Module):
+    """Transformer encoder, quantizer and transformer decoder over one fixed square image.
+
+    Attributes:
+      settings: sizes.
+      dtype: of the computation.
+      remat: recompute blocks in the backward pass.
+    """
+
+    settings: MasterSettings
+    dtype: Any = jnp.float32
+    remat: bool = False
+
+    def setup(self) -> None:
+        s = self.settings
+        self.embed = PatchEmbedding(s.patch, s.width, self.dtype)
+        self.encoder = GridStack(s.depth, s.heads, None, self.dtype, self.remat)
+        self.quantizer = Quantizer(s.quantizer, s.width, 1, self.dtype)
+        self.decoder = GridStack(s.depth, s.heads, None, self.dtype, self.remat)
+        self.head = OverlappingPatches(s.patch, 3, self.dtype)
+
+    def __call__(self, low: jax.Array, key: jax.Array | None = None) -> MasterOutput:
+        """Reconstructs `[batch, size, size, 3]` in [-1, 1], with gradients through the quantizer; `key` in training only."""
+        quantized = self.quantize(low, key)
+        return MasterOutput(self._paint(quantized.value), quantized)
+
+    def quantize(self, low: jax.Array, key: jax.Array | None = None) -> Quantized:
+        """Codes of `[batch, size, size, 3]`; index int32 `[batch, grid, grid, 1]`."""
+        return self.quantizer(self.encoder(self.embed(low)), None, key)
+
+    def decode(self, index: jax.Array) -> jax.Array:
+        """Codes int32 `[batch, grid, grid]` to float32 `[batch, size, size, 3]`, not clipped."""
+        return self._paint(self.quantizer.lookup(index[..., None]))
+
+    def _paint(self, value: jax.Array) -> jax.Array:
+        return self.head(self.decoder(self.quantizer.tokens(value)))

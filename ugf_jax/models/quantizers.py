@@ -1,0 +1,112 @@
+"""The quantizers behind one interface: continuous features to codes of a finite codebook, and back.
+
+FSQ has no state. VQ learns its codebook by moving averages; SimVQ learns a linear map of a frozen one.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE, one_of, setting
+from ugf_jax.errors import InputError
+from ugf_jax.models.blocks import RMSNorm
+from ugf_jax.models.fsq import FSQ
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizerSettings:
+    """Which quantizer, and its codebook."""
+
+    kind: str = setting("fsq", one_of("fsq", "vq", "simvq"), "fsq: rounding; vq: moving averages; simvq: mapped codebook")
+    levels: tuple[int, ...] = setting((8, 8, 8, 6, 5), ("2 or more", lambda x: x >= 2), "fsq: levels of each feature")
+    size: int = setting(8192, POSITIVE, "vq, simvq: number of codes")
+    features: int = setting(16, POSITIVE, "vq, simvq: features of a code")
+    commitment: float = setting(0.25, NOT_NEGATIVE, "vq, simvq: weight that pulls the encoder to its codes")
+    decay: float = setting(0.99, FRACTION, "vq: of the moving averages")
+    restart: float = setting(0.1, NOT_NEGATIVE, "vq: a code used less than this part of the mean is moved onto an input")
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+        return math.prod(self.levels) if self.kind == "fsq" else self.size
+
+    @property
+    def code_features(self) -> int:
+        """Features of one code."""
+        return len(self.levels) if self.kind == "fsq" else self.features
+
+    def validate(self, path: str) -> None:
+        """Raises InputError for a codebook that int32 cannot number."""
+        if self.codebook_size > 2**30:
+            raise InputError(f"{path}.levels: {self.codebook_size} codes; want at most {2**30}")
+
+
+@flax.struct.dataclass
+class Quantized:
+    """What a quantizer returns.
+
+    Attributes:
+      value: `[..., groups, features]` of the codes, with a gradient to the input.
+      index: int32 `[..., groups]`.
+      loss: scalar to add to the training loss.
+    """
+
+    value: jax.Array
+    index: jax.Array
+    loss: jax.Array
+
+
+class Quantizer(nn.Module):
+    """Tokens to code groups and back to tokens, with the projections on both sides.
+
+    The input is normalised before it is projected: without that, FSQ uses a few dozen of its thousands of codes.
+
+    Attributes:
+      settings: which quantizer.
+      width: features of a token that comes back.
+      groups: codes of one token.
+      dtype: of the projection out; quantization itself is in float32.
+    """
+
+    settings: QuantizerSettings
+    width: int
+    groups: int = 1
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        self.norm = RMSNorm()
+        self.project_in = nn.Dense(self.groups * self.settings.code_features)
+        self.project_out = nn.Dense(self.width, dtype=self.dtype)
+        self.codebook = FSQ(self.settings.levels)
+
+    def __call__(self, x: jax.Array, kept: jax.Array | None, key: jax.Array | None) -> Quantized:
+        """Quantizes tokens.
+
+        Args:
+          x: `[batch, rows, columns, features]`.
+          kept: bool `[batch, rows, columns]` of tokens that count in the loss and in a learned codebook; None for all.
+          key: given in training only: a learned codebook (collection `codebook`, which must then be mutable) is updated, and
+            the key chooses the inputs onto which unused codes are moved.
+        """
+        x = self.project_in(self.norm(x)).reshape(*x.shape[:-1], self.groups, self.settings.code_features)
+        value, index = self.codebook(x)
+        return Quantized(value, index, jnp.zeros(()))
+
+    def lookup(self, index: jax.Array) -> jax.Array:
+        """Values `[..., groups, features]` of codes `[..., groups]`."""
+        return self.codebook.lookup(index)
+
+    def tokens(self, value: jax.Array) -> jax.Array:
+        """Values `[..., groups, features]` to tokens `[..., width]`."""
+        return self.project_out(value.reshape(*value.shape[:-2], -1).astype(self.dtype))
+
+
+def usage(index: jax.Array, size: int, kept: jax.Array | None = None) -> jax.Array:
+    """How often each code occurs: float32 `[size]`; `kept` (bool, shape of `index`) leaves codes out."""
+    weights = jnp.ones(index.shape, jnp.float32) if kept is None else kept.astype(jnp.float32)
+    return jnp.zeros(size, jnp.float32).at[index.reshape(-1)].add(weights.reshape(-1))
