@@ -9,6 +9,7 @@ Accelerators sum on the device. On CPU NumPy does the same sums: XLA would take 
 """
 
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-_CHUNK = 2**20  # words summed at a time on the host
+_CHUNK = 2**18  # words summed at a time on the host: temporaries stay in the cache
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def digest(x: jax.Array) -> jax.Array:
 
 
 def host_digest(x: jax.Array) -> np.ndarray:
-    """This process's part of `digest(x)`, uint32 `[2]`; the parts of all processes sum to the whole."""
+    """The part of `digest(x)` that this process holds, uint32 `[2]`; the parts of all processes sum to the whole."""
     total = np.zeros(2, np.uint32)
     for shard in x.addressable_shards:
         if shard.replica_id == 0 and shard.data.size:
@@ -87,23 +88,21 @@ def host_digest(x: jax.Array) -> np.ndarray:
 
 
 def _shard_sums(data: np.ndarray, starts: list[int], shape: tuple[int, ...]) -> np.ndarray:
-    data = np.ascontiguousarray(_whole_bytes(data))
-    words = data.view({1: np.uint8, 2: np.uint16}.get(data.dtype.itemsize, np.uint32)).reshape(*data.shape, -1)
-    shape, starts = (1, *shape, words.shape[-1]), [0, *starts, 0]
-    words = words[None]
+    data = np.asarray(_whole_bytes(data), order="C")[..., None]
+    words = data.view({1: np.uint8, 2: np.uint16}.get(data.dtype.itemsize, np.uint32))
+    strides = _strides((*shape, words.shape[-1]))
     first, *rest = (
-        (np.arange(start, start + n, dtype=np.uint64) * stride).astype(np.uint32)
-        for start, n, stride in zip(starts, words.shape, _strides(shape), strict=True)
+        np.arange(start, start + n, dtype=np.uint64).astype(np.uint32) * stride
+        for start, n, stride in zip([*starts, 0], words.shape, strides, strict=True)
     )
-    # Rows of the flattened leading axes are taken in chunks, so that temporaries stay in the cache.
-    while len(rest) > 1 and rest[-1].size * rest[-2].size <= _CHUNK:
-        rest[-2:] = [np.add.outer(rest[-2], rest[-1]).ravel()]
-    inner, outer = rest.pop(), functools.reduce(lambda a, b: np.add.outer(a, b).ravel(), rest, first)
-    rows = words.reshape(outer.size, inner.size)
-    total, step = np.zeros(2, np.uint32), max(1, _CHUNK // inner.size)
-    for row in range(0, outer.size, step):
-        position = np.add.outer(outer[row : row + step], inner)
-        part = rows[row : row + step].astype(np.uint32)
+    inner = functools.reduce(lambda a, b: np.add.outer(a, b).ravel(), rest, np.zeros(1, np.uint32))
+    words = words.reshape(first.size, inner.size)
+    total = np.zeros(2, np.uint32)
+    columns = min(inner.size, _CHUNK)
+    rows = max(1, _CHUNK // columns)
+    for r, c in itertools.product(range(0, first.size, rows), range(0, inner.size, columns)):
+        part = words[r : r + rows, c : c + columns].astype(np.uint32)
+        position = np.add.outer(first[r : r + rows], inner[c : c + columns])
         total += np.array([(part * w).sum(dtype=np.uint32) for w in _weights(position)])
     return total
 

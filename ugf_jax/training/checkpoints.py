@@ -1,0 +1,266 @@
+"""Checkpoints: written in the background, whole or not at all, and proven whole when they are read.
+
+Orbax does the writing; this is the only module that trainers and evaluators need to know.
+"""
+
+import shutil
+import sys
+from typing import Any, Self
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+from jax.experimental import multihost_utils
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from ugf_jax.errors import InputError
+from ugf_jax.training.digests import named_leaves
+from ugf_jax.training.step_files import (
+    ARRAYS,
+    EXTRAS,
+    EXTRAS_FILE,
+    Damaged,
+    Restored,
+    describe,
+    read_description,
+    read_step,
+    storable,
+)
+
+_WRITE_ERRORS = (OSError, ValueError, RuntimeError)  # TensorStore reports a full disk as a ValueError
+
+
+class Checkpointer:
+    """The checkpoints of one training run; one of these at a time for a folder.
+
+    Args:
+      folder: where steps are kept, each in a folder named by its number; local or `gs://`. What an interrupted save left
+        there is removed.
+      keep: how many of the newest steps to keep.
+      keep_every: also keep steps that this divides.
+
+    Raises:
+      InputError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: epath.PathLike, keep: int = 3, keep_every: int | None = None):
+        self.folder = epath.Path(folder).absolute()
+        self.keep, self.keep_every = keep, keep_every
+        self._saving: int | None = None
+        try:
+            self._manager = self._open()
+        except OSError as error:
+            raise InputError(f"{folder}: cannot keep checkpoints there ({error.strerror or error})") from error
+
+    def _open(self) -> ocp.CheckpointManager:
+        policies: list[Any] = [preservation_policy.LatestN(self.keep)]
+        if self.keep_every:
+            policies.append(preservation_policy.EveryNSteps(self.keep_every))
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
+            cleanup_tmp_directories=True,
+            save_root_metadata=False,
+        )
+        handlers = {
+            # Weights hardly compress, and compressing them costs more time than writing them.
+            ARRAYS: ocp.PyTreeCheckpointHandler(use_compression=False),
+            EXTRAS: ocp.JsonCheckpointHandler(EXTRAS_FILE),
+        }
+        return ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
+
+    def save(self, step: int, state: Any, extras: dict[str, Any]) -> None:
+        """Starts writing a step and returns as soon as its arrays are copied; a step that is already there is left alone.
+
+        Args:
+          step: its number.
+          state: tree of `jax.Array`; they may be donated afterwards.
+          extras: JSON to keep with it, e.g. the config.
+
+        Raises:
+          InputError: this or the previous save could not be written, e.g. to a full disk.
+        """
+        self.wait()
+        if step in self.steps():
+            return
+        arrays = named_leaves(state)
+        args = ocp.args.Composite(
+            **{
+                ARRAYS: ocp.args.PyTreeSave(storable(arrays)),
+                EXTRAS: ocp.args.JsonSave(describe(arrays, extras)),
+            }
+        )
+        self._saving = step
+        try:
+            self._manager.save(step, args=args, force=True)
+        except _WRITE_ERRORS as error:
+            self._failed(error)
+
+    def wait(self) -> None:
+        """Returns when the last save is durable.
+
+        Raises:
+          InputError: it could not be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except _WRITE_ERRORS as error:
+            self._failed(error)
+        self._saving = None
+
+    def _failed(self, error: Exception) -> None:
+        step, self._saving = self._saving, None
+        self._manager = self._open()  # forgets the step and removes what was written of it
+        intact = ", ".join(map(str, self.steps())) or "none"
+        raise InputError(
+            f"{self.folder}: checkpoint {step} could not be written ({_reason(error)}{_space(self.folder)}); "
+            f"intact steps: {intact}; make space or choose another folder"
+        ) from error
+
+    def steps(self) -> list[int]:
+        """The steps that are on disk, in order."""
+        return steps(self.folder)
+
+    def restore(self, abstract_state: Any, step: int | None = None) -> Restored:
+        """Reads a step back onto the shardings of `abstract_state`, on whatever mesh or number of processes.
+
+        Without `step` the newest good one is read; damaged ones before it are renamed `damaged-STEP`, with a warning.
+
+        Args:
+          abstract_state: tree of `jax.ShapeDtypeStruct` with shardings.
+          step: an exact step.
+
+        Raises:
+          InputError: no such step, no good step, or a step of another config.
+        """
+        self.wait()
+        restored = _newest_good(self.folder, abstract_state, step, partial=False, set_aside=True)
+        self._manager.reload()
+        return restored
+
+    def close(self) -> None:
+        """Waits for the last save and ends the background threads."""
+        self.wait()
+        self._manager.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def steps(folder: epath.PathLike) -> list[int]:
+    """The whole steps in a folder of checkpoints, in order; a save under way is not among them."""
+    return sorted(found.step for found in ocp.path.step.standard_name_format().find_all(folder))
+
+
+def read_extras(folder: epath.PathLike, step: int | None = None) -> tuple[int, dict[str, Any]]:
+    """The step (default: the newest whose JSON is good) and the JSON saved with it, without reading arrays.
+
+    Raises:
+      InputError: no such step, or damaged.
+    """
+    found, body = _newest_description(epath.Path(folder), step)
+    return found, body["extras"]
+
+
+def saved_arrays(folder: epath.PathLike, step: int | None = None) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The dtype and shape of every array of a step, by its path, e.g. `params/encoder/kernel`.
+
+    Raises:
+      InputError: no such step, or damaged.
+    """
+    _, body = _newest_description(epath.Path(folder), step)
+    return {name: (dtype, tuple(shape)) for name, (dtype, shape, _) in body["arrays"].items()}
+
+
+def restore_params(folder: epath.PathLike, abstract: Any, step: int | None = None) -> Restored:
+    """Reads only the arrays named in `abstract`, e.g. `{"ema": …}` of a state that has a field `ema`.
+
+    Changes nothing on disk, so a training run may go on in the folder.
+
+    Args:
+      folder: the folder of checkpoints.
+      abstract: tree of `jax.ShapeDtypeStruct`, shardings optional (default: the first device).
+      step: an exact step; default the newest good one.
+
+    Raises:
+      InputError: no such step, no good step, or arrays that the step does not hold.
+    """
+    return _newest_good(epath.Path(folder).absolute(), abstract, step, partial=True, set_aside=False)
+
+
+def _candidates(folder: epath.Path, step: int | None) -> list[int]:
+    present = steps(folder)
+    if step is not None and step not in present:
+        have = ", ".join(map(str, present)) or "none"
+        raise InputError(f"{folder}: no checkpoint of step {step}; steps there: {have}")
+    if not present:
+        raise InputError(f"{folder}: no checkpoints there; name a folder that training has written")
+    return [step] if step is not None else present[::-1]
+
+
+def _newest_description(folder: epath.Path, step: int | None) -> tuple[int, dict[str, Any]]:
+    candidates = _candidates(folder, step)
+    for candidate in candidates:
+        try:
+            return candidate, read_description(folder / str(candidate))
+        except Damaged as damage:
+            _report(folder, candidate, damage, step)
+    raise _no_good_step(folder, candidates)
+
+
+def _newest_good(folder: epath.Path, abstract: Any, step: int | None, partial: bool, set_aside: bool) -> Restored:
+    candidates = _candidates(folder, step)
+    for candidate in candidates:
+        try:
+            return read_step(folder / str(candidate), candidate, abstract, partial)
+        except Damaged as damage:
+            _report(folder, candidate, damage, step)
+            if set_aside:
+                _set_aside(folder, candidate)
+    raise _no_good_step(folder, candidates)
+
+
+def _report(folder: epath.Path, step: int, damage: Damaged, asked: int | None) -> None:
+    message = f"checkpoint {folder / str(step)} is damaged: {damage}"
+    if asked is not None:
+        raise InputError(f"{message}; ask for another step of {', '.join(map(str, steps(folder)))}") from damage
+    if jax.process_index() == 0:
+        print(f"warning: {message}; trying the step before it", file=sys.stderr, flush=True)
+
+
+def _no_good_step(folder: epath.Path, tried: list[int]) -> InputError:
+    return InputError(f"{folder}: every checkpoint is damaged ({', '.join(map(str, tried))}); start again in another folder")
+
+
+def _set_aside(folder: epath.Path, step: int) -> None:
+    """Keeps a damaged step as evidence under a name that no step has."""
+    if jax.process_index() == 0:
+        target, number = folder / f"damaged-{step}", 2
+        while target.exists():
+            target, number = folder / f"damaged-{step}-{number}", number + 1
+        (folder / str(step)).rename(target)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"set aside damaged step {step}")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    for known in (
+        "No space left on device",
+        "Disk quota exceeded",
+        "File too large",
+        "Read-only file system",
+        "Permission denied",
+    ):
+        if known in text:
+            return known
+    return " ".join(text.split())[:300] or type(error).__name__
+
+
+def _space(folder: epath.Path) -> str:
+    if "://" in str(folder):
+        return ""
+    usage = shutil.disk_usage(folder)
+    return f"; {usage.free / 1e6:.1f} of {usage.total / 1e6:.1f} MB free"
