@@ -174,10 +174,10 @@ def saved_arrays(folder: epath.PathLike, step: int | None = None) -> dict[str, t
     return {name: (dtype, tuple(shape)) for name, (dtype, shape, _) in body["arrays"].items()}
 
 
-def restore_params(folder: epath.PathLike, abstract: Any, step: int | None = None) -> Restored:
-    """Reads only the arrays named in `abstract`, e.g. `{"ema": …}` of a state that has a field `ema`.
+def restore_params(folder: epath.PathLike, abstract: Any, step: int | None = None) -> tuple[int, Any]:
+    """The step and the arrays named in `abstract`, e.g. `{"ema": …}` of a state that has a field `ema`.
 
-    Changes nothing on disk, so a training run may go on in the folder.
+    Nothing else is read, and nothing on disk is changed: a training run may go on in the folder.
 
     Args:
       folder: the folder of checkpoints.
@@ -187,7 +187,8 @@ def restore_params(folder: epath.PathLike, abstract: Any, step: int | None = Non
     Raises:
       InputError: no such step, no good step, or arrays that the step does not hold.
     """
-    return _newest_good(epath.Path(folder).absolute(), abstract, step, partial=True, set_aside=False)
+    restored = _newest_good(epath.Path(folder).absolute(), abstract, step, partial=True, set_aside=False)
+    return restored.step, restored.state
 
 
 def _candidates(folder: epath.Path, step: int | None) -> list[int]:

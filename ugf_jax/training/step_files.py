@@ -66,7 +66,7 @@ def _sha256(body: Any) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def storable(arrays: dict[str, jax.Array]) -> dict[str, Any]:
+def storable(arrays: dict[str, Any]) -> dict[str, Any]:
     """The arrays as the nested dictionary that Orbax stores: PRNG keys as their data, empty arrays left out."""
     nested: dict[str, Any] = {}
     for name, x in arrays.items():
