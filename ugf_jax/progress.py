@@ -41,7 +41,7 @@ class Progress:
         self.label, self.total, self.unit, self.interval, self.quiet = label, total, unit, interval, quiet
         self.start = self.last_line = time.monotonic()
         self.first = self.done = done
-        self.extra = ""
+        self.extra = self.shown = ""
         self.bar: rich.progress.Progress | None = None
         if not quiet and sys.stderr.isatty():
             self.bar = rich.progress.Progress(
@@ -64,8 +64,18 @@ class Progress:
         elif not self.quiet and time.monotonic() - self.last_line >= self.interval:
             self._line()
 
+    def show(self, done: int, status: str) -> None:
+        """Moves to `done` and shows `status` in place of the usual rate: on the bar, or as a line of its own."""
+        self.done, self.shown = done, status
+        if self.bar:
+            self.bar.update(self.task, completed=done, status=status)
+        elif not self.quiet:
+            print(status, file=sys.stderr, flush=True)
+
     def status(self) -> str:
         """`120/1500 images · 88.1/s · 15s left`, with whatever `advance` was told to show."""
+        if self.shown:
+            return self.shown
         rate = (self.done - self.first) / max(time.monotonic() - self.start, 1e-9)
         of = f"/{self.total}" if self.total is not None else ""
         left = f" · {human_time((self.total - self.done) / rate)} left" if self.total is not None and rate > 0 else ""

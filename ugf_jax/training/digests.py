@@ -44,7 +44,7 @@ def is_key(x: Any) -> bool:
 def digests(arrays: dict[str, jax.Array]) -> dict[str, str]:
     """The digest of each array as 16 hexadecimal digits; every process gets all of them and must call this together."""
     arrays = {name: jax.random.key_data(x) if is_key(x) else x for name, x in arrays.items()}
-    on_host = {name for name, x in arrays.items() if next(iter(x.sharding.device_set)).platform == "cpu"}
+    on_host = {name for name, x in arrays.items() if _on_cpu(x.sharding)}
     # All device sums are dispatched before the first is waited for.
     pending = {name: _compiled(_replicated(x))(x) for name, x in arrays.items() if name not in on_host}
     sums = {name: np.asarray(x) for name, x in pending.items()}
@@ -55,6 +55,10 @@ def digests(arrays: dict[str, jax.Array]) -> dict[str, str]:
             partial = multihost_utils.process_allgather(partial).sum(0, dtype=np.uint32)
         sums |= dict(zip(ordered, partial, strict=True))
     return {name: "".join(f"{int(v):08x}" for v in sums[name]) for name in arrays}
+
+
+def _on_cpu(sharding: Any) -> bool:
+    return next(iter(sharding.device_set)).platform == "cpu"
 
 
 def _replicated(x: jax.Array) -> jax.sharding.Sharding | None:
