@@ -39,7 +39,7 @@ def permute(index: np.ndarray, size: Integers, keys: np.ndarray) -> np.ndarray:
       int64 `[n]`.
     """
     index = np.asarray(index).astype(np.uint64)
-    sizes = np.broadcast_to(np.asarray(size, np.uint64), index.shape)
+    sizes: np.ndarray = np.broadcast_to(np.asarray(size, np.uint64), index.shape)
     keys = np.broadcast_to(keys, index.shape)
     result = _network(index, sizes, keys)
     outside = np.flatnonzero(result >= sizes)
@@ -52,7 +52,8 @@ def permute(index: np.ndarray, size: Integers, keys: np.ndarray) -> np.ndarray:
 def _network(x: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> np.ndarray:
     columns = np.ceil(np.sqrt(sizes.astype(np.float64))).astype(np.uint64)
     rows = (sizes + columns - np.uint64(1)) // columns
-    left, right = x // columns, x % columns
+    left: np.ndarray = x // columns
+    right: np.ndarray = x % columns
     for number in range(ROUNDS):
         round_keys = keys + np.array([number + 1], np.uint64) * _GOLDEN
         if number % 2:

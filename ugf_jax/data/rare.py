@@ -12,8 +12,8 @@ def merge_rare(
 ) -> np.ndarray:
     """Where the images of each bucket go, int16 `[buckets]`: its own number, another's, or `RARE`.
 
-    Again and again the bucket with the fewest images, if they are too few, joins the nearest bucket of its scale that has
-    images, or else of a smaller scale; so two rare neighbours may make one good bucket.
+    Again and again the bucket with the fewest images, if they are too few, joins another of its scale, or else of a smaller
+    one: the nearest that has too few as well, so that two rare neighbours make one good bucket, or else the nearest.
 
     Args:
       buckets: as from `make_buckets`.
@@ -32,8 +32,8 @@ def merge_rare(
             if target != rarest and buckets[target].scale <= buckets[rarest].scale:
                 crop = max(_worst_crop(buckets[member], buckets[target], settings) for member in members)
                 if crop <= max_crop:
-                    options.append((-buckets[target].scale, crop, target))
-        target = min(options)[2] if options else RARE
+                    options.append((-buckets[target].scale, bool(counts[target] >= least[target]), crop, target))
+        target = min(options)[-1] if options else RARE
         merged[members] = target
         if options:
             counts[target] += counts[rarest]

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ugf_jax.data.mixture import draws_per_epoch, merged_draws
+
+COUNTS = np.array([[1000, 200, 0, 7], [50, 0, 30, 20]])
+
+
+def test_without_weights_every_image_is_drawn_once():
+    np.testing.assert_array_equal(draws_per_epoch(COUNTS), COUNTS)
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.5), (3, 1), (0.01, 0.99)])
+def test_weights_are_shares_of_the_epoch(weights):
+    draws = draws_per_epoch(COUNTS, weights)
+    share = draws.sum(axis=1) / draws.sum()
+    np.testing.assert_allclose(share, np.array(weights) / np.sum(weights), atol=0.002)
+    assert abs(int(draws.sum()) - int(COUNTS.sum())) <= draws.size
+    assert ((draws > 0) == (COUNTS > 0)).all()
+
+
+@given(st.lists(st.sampled_from([-3, 0, 1, 2, 3]), min_size=4, max_size=4))
+def test_merging_loses_nothing_but_what_it_names(merged):
+    merged = np.array(merged)
+    made = merged_draws(COUNTS, merged)
+    for bucket in range(4):
+        np.testing.assert_array_equal(made[:, bucket], COUNTS[:, merged == bucket].sum(axis=1))
