@@ -74,7 +74,7 @@ def test_convolutions():
 
 def test_shard_map_counts_every_device():
     mesh = jax.make_mesh((4, 2), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    specs = dict(in_specs=(jax.P(("data", "fsdp")), jax.P()), out_specs=jax.P(("data", "fsdp")))
+    specs = {"in_specs": (jax.P(("data", "fsdp")), jax.P()), "out_specs": jax.P(("data", "fsdp"))}
     function = jax.shard_map(mlp, mesh=mesh, **specs)
     assert forward_flops(function, struct(16, 7), struct(7, 7)) == 2 * 16 * 7 * 7
 

@@ -5,6 +5,7 @@ the step reached in between. Steps that a restart takes again were lost; a kill 
 """
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -65,7 +66,7 @@ class Goodput:
             self.history.append(self.past[-1])
 
     def mark(self, step: int, saved: bool = False) -> None:
-        """Notes that `step` was reached, if the last mark is old or the step was `saved`; call it at every log line and save."""
+        """Notes that `step` was reached, if the last mark is old or the step was `saved`; for every log line and save."""
         if self.history and (saved or self.clock() - self.last_mark >= self.interval):
             self.last_mark = self.clock()
             self._record({"event": "mark", "step": step})
@@ -109,7 +110,7 @@ class Goodput:
 def _totals(lines: list[dict[str, Any]]) -> dict[str, float]:
     """Seconds by section of finished processes: the last record of each has its sums."""
     total = dict.fromkeys(SECTIONS, 0.0)
-    for line, after in zip(lines, [*lines[1:], {"event": "start"}], strict=True):
+    for line, after in zip(lines, [*lines[1:], {"event": "start"}], strict=False):
         if "seconds" in line and after.get("event") == "start":
             for name, seconds in line["seconds"].items():
                 total[name] = total.get(name, 0.0) + seconds
@@ -139,5 +140,5 @@ def _lost(lines: list[dict[str, Any]]) -> float:
 
 def _down(lines: list[dict[str, Any]]) -> float:
     """Seconds between the last sign of life of a process and the start of the next."""
-    pairs = zip(lines, lines[1:], strict=False)
+    pairs = itertools.pairwise(lines)
     return sum(max(b["time"] - a["time"], 0.0) for a, b in pairs if b.get("event") == "start")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from types import FrameType
 from typing import Any
 
@@ -29,7 +28,7 @@ class Preemption:
             self._before[number] = signal.signal(number, self._handle)
 
     def requested(self, step: int) -> bool:
-        """Whether to save `step` and stop; under `jax.distributed` every process must ask at every step, and all get the same."""
+        """Whether to save `step` and stop. Under `jax.distributed` every process asks at every step and all get the same."""
         if self.distributed:
             return multihost_utils.reached_preemption_sync_point(step)
         return self.received > 0
@@ -43,9 +42,9 @@ class Preemption:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.received += 1
         if self.received > 1:
-            os.write(sys.stderr.fileno(), b"stopped at once; the last checkpoint counts\n")
+            os.write(2, b"stopped at once; the last checkpoint counts\n")
             os._exit(EXIT_RETRY)
-        os.write(sys.stderr.fileno(), b"asked to stop: saving after this step; once more to stop at once\n")
+        os.write(2, b"asked to stop: saving after this step; once more to stop at once\n")
         if self.distributed:
             os.kill(os.getpid(), signal.SIGTERM)
 
