@@ -11,6 +11,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -73,14 +74,18 @@ class ImageRejected(InputError):
     """An image that cannot be used.
 
     Attributes:
-      reason: one of `empty`, `not an image`, `truncated`, `damaged`, `too many pixels`, `aspect ratio`, `unsupported pixels`.
+      reason: one of `empty`, `not an image`, `truncated`, `damaged`, `too many pixels`, `aspect ratio`, `unsupported pixels`;
+        sources of data add their own, such as `missing file`.
       detail: what was found and what the limit is.
     """
 
     def __init__(self, reason: str, detail: str = ""):
-        super().__init__(f"{reason}: {detail}" if detail else reason)
+        super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 def probe(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageInfo:
@@ -119,6 +124,32 @@ def decode(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> np.ndarray:
     if pixels.shape != (info.height, info.width, 3):
         raise ImageRejected("damaged", f"{pixels.shape[1]}x{pixels.shape[0]} pixels, header says {info.width}x{info.height}")
     return pixels
+
+
+def shrink(data: bytes, limits: ImageLimits, max_side: int) -> tuple[bytes, int, int]:
+    """Makes an image no longer than `max_side`, and checks it by decoding it in full.
+
+    A smaller image keeps its bytes. A larger one is resized (area averaging) and encoded again: JPEG as JPEG of quality 95
+    without chroma subsampling, everything else without loss as PNG.
+
+    Returns:
+      `(encoded bytes, height, width)` in pixels.
+
+    Raises:
+      ImageRejected: as `decode`.
+    """
+    pixels = decode(data, limits)
+    height, width = pixels.shape[:2]
+    if not max_side or max(height, width) <= max_side:
+        return data, height, width
+    scale = max_side / max(height, width)
+    height, width = max(round(height * scale), 1), max(round(width * scale), 1)
+    pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    if data.startswith(_SIGNATURES[0]):
+        return simplejpeg.encode_jpeg(pixels, quality=95, colorspace="RGB", colorsubsampling="444"), height, width
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue(), height, width
 
 
 def _open(data: bytes, limits: ImageLimits) -> tuple[Image.Image, ImageInfo, int]:

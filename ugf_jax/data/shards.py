@@ -46,10 +46,12 @@ def write_array_record(path: pathlib.Path, records: Iterable[bytes]) -> int:
     partial = partial_path(path)
     writer = array_record_module.ArrayRecordWriter(os.fspath(partial), WRITER_OPTIONS)
     count = 0
-    for data in records:
-        writer.write(data)
-        count += 1
-    writer.close()
+    try:
+        for data in records:
+            writer.write(data)
+            count += 1
+    finally:
+        writer.close()
     publish(partial, path)
     return count
 

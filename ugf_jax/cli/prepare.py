@@ -1,0 +1,105 @@
+"""ugf prepare SOURCE OUT: bring images and text of any layout into one fast format.
+
+SOURCE is one of
+  FOLDER              images, with NAME.txt or NAME.json beside them, or a metadata.jsonl / captions.jsonl
+  FILE.json           UniToken conversations: [{"conversations": [{"from", "value"}], "image": [paths]}]
+  FILE.tar, 'X/*.tar' WebDataset shards (streamed, never extracted), or a folder of them
+  FILE.parquet        Parquet as Hugging Face writes it, or a folder of it
+  NAME or FOLDER      a TFDS dataset stored as ArrayRecord
+  clipart             1,500 real drawings that come with this package
+  shapes:N            N drawn scenes with captions, questions and scene graphs
+
+OUT becomes ArrayRecord shards, index.arrow, manifest.json and quarantine.jsonl (every image that was refused, and why). A
+source with splits gives OUT/train, OUT/validation and so on. Every image is decoded once to see that it is whole; its bytes
+are kept as they are unless --max_side asks for a resize. Stopped at any moment, the same command continues; when all is
+done, it changes nothing.
+
+  ugf prepare clipart data/clipart
+  ugf prepare shapes:10000 data/shapes
+  ugf prepare ~/pictures data/pictures --max_side=1024 --workers=8
+  ugf prepare 'shards/*.tar' data/web --max_pixels=30000000
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from absl import flags
+
+from ugf_jax import config
+from ugf_jax.cli import app
+from ugf_jax.data.parts import PrepareSettings
+from ugf_jax.data.prepare import Prepared, prepare
+from ugf_jax.data.sources import Source, open_sources
+from ugf_jax.data.workers import available_cores
+from ugf_jax.errors import InputError
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_integer("workers", 0, "processes; 0 takes all cores", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_string("split", None, "prepare only this split of a source that has splits", flag_values=FLAGS)
+flags.DEFINE_string("image_root", None, "folder that the paths of a conversation file are relative to", flag_values=FLAGS)
+flags.DEFINE_string("data_dir", None, "where TFDS datasets lie (default: $TFDS_DATA_DIR)", flag_values=FLAGS)
+for _field in PrepareSettings.__dataclass_fields__.values():
+    _define: Any = flags.DEFINE_float if _field.type is float else flags.DEFINE_integer
+    _define(_field.name, _field.default, _field.metadata["doc"], flag_values=FLAGS)
+
+
+def main(positional: Sequence[str], values: flags.FlagValues) -> None:
+    """Prepares every split of the source."""
+    if len(positional) != 2:
+        raise InputError(f"want SOURCE and OUT, got {len(positional)} arguments (see ugf prepare --help)")
+    name, out = positional
+    settings = config.parse(PrepareSettings, {f: getattr(values, f) for f in PrepareSettings.__dataclass_fields__}, "flag")
+    sources = open_sources(name, values.split, values.image_root, values.data_dir)
+    _check_apart(name, out)
+    folder = pathlib.Path(app.output_folder(out, "OUT"))
+    results: dict[str, Any] = {}
+    for split, source in sources.items():
+        results[split or "all"] = _prepare(source, folder / split, settings, values.workers or available_cores())
+    if not all(r.pop("was_complete") for r in results.values()):
+        app.write_json(folder / "results.json", {"prepare": results})
+
+
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the verb."""
+    app.run("prepare", __doc__, FLAGS, main, argv)
+
+
+def _prepare(source: Source, folder: pathlib.Path, settings: PrepareSettings, workers: int) -> dict[str, Any]:
+    done = prepare(source, folder, settings, workers, label=f"prepare {folder.name}")
+    print(_summary(folder, done))
+    counts = done.manifest["quarantine"]
+    return {
+        "folder": str(folder),
+        "records": done.manifest["records"],
+        "images": done.manifest["images"],
+        "refused_images": counts["images"],
+        "dropped_records": counts["records"],
+        "reasons": counts["reasons"],
+        "seconds": round(done.seconds, 3),
+        "examples_per_second": round(done.examples / done.seconds, 2) if done.seconds else 0.0,
+        "was_complete": done.was_complete,
+    }
+
+
+def _summary(folder: pathlib.Path, done: Prepared) -> str:
+    """`data/x: 6,512 records, 6,512 images; refused 3 images (3 too many pixels, see quarantine.jsonl) · 41.0 examples/s`."""
+    counts = done.manifest["quarantine"]
+    text = f"{folder}: {done.manifest['records']:,} records, {done.manifest['images']:,} images"
+    if counts["reasons"]:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in counts["reasons"].items())
+        text += f"; refused {counts['images']:,} images ({reasons}; see {folder / 'quarantine.jsonl'})"
+    if done.was_complete:
+        return text + "; complete, nothing to do"
+    return text + f"; {done.examples / max(done.seconds, 1e-9):.1f} examples/s"
+
+
+def _check_apart(source: str, out: str) -> None:
+    """Refuses an output folder within the source: the next run would read what this one wrote."""
+    place = pathlib.Path(source)
+    if place.is_dir() and pathlib.Path(out).resolve().is_relative_to(place.resolve()):
+        raise InputError(f"OUT {out}: lies inside the source; name a folder outside {source}")
+
+
+if __name__ == "__main__":
+    run()
