@@ -55,7 +55,7 @@ def pack(record: Record) -> bytes:
     """Serialises a record; equal records give equal bytes."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     fields["codes"] = [_pack_codes(c) for c in record.codes]
-    return msgpack.packb({k: v for k, v in fields.items() if v}, use_bin_type=True)
+    return msgpack.packb({k: v for k, v in fields.items() if v or k == "key"}, use_bin_type=True)
 
 
 def unpack(data: bytes) -> Record:
