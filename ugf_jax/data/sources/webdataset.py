@@ -11,7 +11,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from ugf_jax.data.image import ImageRejected
 from ugf_jax.data.sources import base, fields
@@ -56,6 +56,19 @@ class TarSource(base.Source):
             raise InputError(f"{path}: damaged tar ({error}); fetch it again") from error
 
 
+class _StrictInfo(tarfile.TarInfo):
+    """Headers of an archive that ends with its marker only: tarfile would take a cut or a damaged header for the end too."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error}, where a file or the end should be") from error
+
+
 def _short(paths: tuple[pathlib.Path, ...]) -> list[str]:
     shown = [str(p.resolve()) for p in paths]
     return shown if len(shown) <= 4 else [*shown[:3], "…", shown[-1]]
@@ -63,7 +76,7 @@ def _short(paths: tuple[pathlib.Path, ...]) -> list[str]:
 
 def _members(path: pathlib.Path) -> Iterator[tuple[str, str, bytes | ImageRejected]]:
     """Yields `(key, ending, content)` of every file that matters."""
-    with tarfile.open(path, "r|*") as tar:
+    with tarfile.open(path, "r|*", tarinfo=_StrictInfo) as tar:
         for number, member in enumerate(tar):
             if number >= MAX_MEMBERS:
                 raise InputError(f"{path}: over {MAX_MEMBERS} files; split it")
@@ -79,7 +92,10 @@ def _members(path: pathlib.Path) -> Iterator[tuple[str, str, bytes | ImageReject
             limit = base.MAX_FILE_BYTES if is_image else MAX_TEXT_BYTES
             file = tar.extractfile(member) if member.isreg() and member.size <= limit else None
             if file:
-                yield key, ending, file.read()
+                content = file.read()
+                if len(content) < member.size:
+                    raise tarfile.ReadError(f"{member.name} is cut short")
+                yield key, ending, content
             elif member.isreg():
                 yield key, ending, ImageRejected("file too large", f"{member.name}: {member.size} bytes is over {limit}")
             else:
