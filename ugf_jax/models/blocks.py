@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ugf_jax.models.attention import GridAttention
+from ugf_jax.models.linear import Linear
 
 
 class RMSNorm(nn.Module):
@@ -32,9 +33,9 @@ class SwiGLU(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[..., features]` to the same shape."""
-        gate = nn.Dense(self.hidden, use_bias=False, dtype=self.dtype, name="gate")(x)
-        up = nn.Dense(self.hidden, use_bias=False, dtype=self.dtype, name="up")(x)
-        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="down")(nn.silu(gate) * up)
+        gate = Linear(self.hidden, dtype=self.dtype, name="gate")(x)
+        up = Linear(self.hidden, dtype=self.dtype, name="up")(x)
+        return Linear(x.shape[-1], dtype=self.dtype, name="down")(nn.silu(gate) * up)
 
 
 def hidden_size(width: int) -> int:

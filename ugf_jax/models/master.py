@@ -8,24 +8,27 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from ugf_jax.config import POSITIVE, one_of, setting
+from ugf_jax.config import NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
 from ugf_jax.models.blocks import GridStack
 from ugf_jax.models.patches import OverlappingPatches, PatchEmbedding
-from ugf_jax.models.quantizers import Quantized, Quantizer, QuantizerSettings
+from ugf_jax.models.quantizers import Quantizer, QuantizerSettings
+from ugf_jax.models.vqgan import VQGAN, VQGANSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class MasterSettings:
     """Size and kind of the master tokenizer."""
 
-    kind: str = setting("vit", one_of("vit"), "vit: transformer blocks")
+    kind: str = setting("vit", one_of("vit", "vqgan"), "vit: transformer blocks; vqgan: convolutions, Chameleon's")
     size: int = setting(256, POSITIVE, "side in pixels of the squashed image")
     patch: int = setting(16, POSITIVE, "pixels a side of one code")
     width: int = setting(512, POSITIVE, "features of a token")
-    depth: int = setting(8, POSITIVE, "blocks in the encoder, and again in the decoder")
+    depth: int = setting(8, POSITIVE, "blocks in the encoder, and again in the decoder; even with windows")
     heads: int = setting(8, POSITIVE, "attention heads")
+    window: int = setting(0, NOT_NEGATIVE, "codes a side of an attention window; 0 for the whole grid")
     quantizer: QuantizerSettings = setting(QuantizerSettings())
+    vqgan: VQGANSettings = setting(VQGANSettings())
 
     @property
     def grid(self) -> int:
@@ -36,6 +39,8 @@ class MasterSettings:
         """Raises InputError for sizes that do not divide."""
         if self.size % self.patch:
             raise InputError(f"{path}.size is {self.size}; want a multiple of {path}.patch, {self.patch}")
+        if self.kind == "vqgan" and self.patch != self.vqgan.patch:
+            raise InputError(f"{path}.patch is {self.patch}; want {self.vqgan.patch}, which {path}.vqgan.multipliers make")
         check_heads(self.width, self.heads, path)
 
 
@@ -47,10 +52,11 @@ def check_heads(width: int, heads: int, path: str) -> None:
 
 @flax.struct.dataclass
 class MasterOutput:
-    """Attributes: recon float32 `[batch, size, size, 3]`; quantized, with index `[batch, grid, grid, 1]`."""
+    """Attributes: recon float32 `[batch, size, size, 3]`; index int32 `[batch, grid, grid]`; loss, the quantizer's."""
 
     recon: jax.Array
-    quantized: Quantized
+    index: jax.Array
+    loss: jax.Array
 
 
 class ViTMaster(nn.Module):
@@ -69,19 +75,15 @@ class ViTMaster(nn.Module):
     def setup(self) -> None:
         s = self.settings
         self.embed = PatchEmbedding(s.patch, s.width, self.dtype)
-        self.encoder = GridStack(s.depth, s.heads, None, self.dtype, self.remat)
+        self.encoder = GridStack(s.depth, s.heads, s.window or None, self.dtype, self.remat)
         self.quantizer = Quantizer(s.quantizer, s.width, 1, self.dtype)
-        self.decoder = GridStack(s.depth, s.heads, None, self.dtype, self.remat)
+        self.decoder = GridStack(s.depth, s.heads, s.window or None, self.dtype, self.remat)
         self.head = OverlappingPatches(s.patch, 3, self.dtype)
 
     def __call__(self, low: jax.Array, key: jax.Array | None = None) -> MasterOutput:
         """Reconstructs `[batch, size, size, 3]` in [-1, 1], with gradients through the quantizer; `key` in training only."""
-        quantized = self.quantize(low, key)
-        return MasterOutput(self._paint(quantized.value), quantized)
-
-    def quantize(self, low: jax.Array, key: jax.Array | None = None) -> Quantized:
-        """Codes of `[batch, size, size, 3]`; index int32 `[batch, grid, grid, 1]`."""
-        return self.quantizer(self.encoder(self.embed(low)), None, key)
+        quantized = self.quantizer(self.encoder(self.embed(low)), None, key)
+        return MasterOutput(self._paint(quantized.value), quantized.index[..., 0], quantized.loss)
 
     def decode(self, index: jax.Array) -> jax.Array:
         """Codes int32 `[batch, grid, grid]` to float32 `[batch, size, size, 3]`, not clipped."""
@@ -89,3 +91,28 @@ class ViTMaster(nn.Module):
 
     def _paint(self, value: jax.Array) -> jax.Array:
         return self.head(self.decoder(self.quantizer.tokens(value)))
+
+
+class ConvolutionalMaster(nn.Module):
+    """A VQ-GAN as master tokenizer; the same calls as `ViTMaster`."""
+
+    settings: MasterSettings
+    dtype: Any = jnp.float32
+    remat: bool = False
+
+    def setup(self) -> None:
+        self.vqmodel = VQGAN(self.settings.vqgan, self.settings.quantizer, self.dtype, self.remat)
+
+    def __call__(self, low: jax.Array, key: jax.Array | None = None) -> MasterOutput:
+        """Reconstructs `[batch, size, size, 3]` in [-1, 1], with gradients through the quantizer; `key` in training only."""
+        quantized = self.vqmodel.encode(low, key)
+        return MasterOutput(self.vqmodel.paint(quantized.value), quantized.index, quantized.loss)
+
+    def decode(self, index: jax.Array) -> jax.Array:
+        """Codes int32 `[batch, grid, grid]` to float32 `[batch, size, size, 3]`, not clipped."""
+        return self.vqmodel.paint(self.vqmodel.lookup(index))
+
+
+def make_master(settings: MasterSettings, dtype: Any = jnp.float32, remat: bool = False) -> ViTMaster | ConvolutionalMaster:
+    """The master tokenizer that the settings name."""
+    return (ConvolutionalMaster if settings.kind == "vqgan" else ViTMaster)(settings, dtype, remat)

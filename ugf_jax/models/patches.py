@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ugf_jax.models.linear import Linear, matmul
+
 
 def split_patches(image: jax.Array, patch: int) -> jax.Array:
     """`[batch, height, width, channels]` to `[batch, height / patch, width / patch, patch * patch * channels]`."""
@@ -35,7 +37,7 @@ class PatchEmbedding(nn.Module):
     @nn.compact
     def __call__(self, image: jax.Array) -> jax.Array:
         """Pixels `[batch, height, width, channels]` to tokens `[batch, rows, columns, width]`."""
-        return nn.Dense(self.width, dtype=self.dtype, name="projection")(split_patches(image, self.patch))
+        return Linear(self.width, use_bias=True, dtype=self.dtype, name="projection")(split_patches(image, self.patch))
 
 
 def fade(patch: int) -> np.ndarray:
@@ -78,13 +80,10 @@ class OverlappingPatches(nn.Module):
         weights = jnp.asarray(self._weights(), jnp.float32)
 
         painted = jnp.ones((batch, rows, columns, 1), x.dtype) if kept is None else kept[..., None].astype(x.dtype)
-        canvas = jnp.einsum(
-            "brckw,kwa->brca",
-            _corners(x * painted).astype(self.dtype),
-            (kernel * weights[:, None]).astype(self.dtype),
-            preferred_element_type=jnp.float32,
-        )
-        canvas += jnp.einsum("brck,ka->brca", _corners(painted)[..., 0].astype(jnp.float32), bias * weights)
+        corners = _corners(x * painted).reshape(batch, rows + 1, columns + 1, 4 * width)
+        faded = (kernel * weights[:, None]).reshape(4 * width, area)
+        canvas = matmul(corners.astype(self.dtype), faded.astype(self.dtype)).astype(jnp.float32)
+        canvas += matmul(_corners(painted)[..., 0].astype(jnp.float32), bias * weights)
         half = self.patch // 2
         pixels = join_patches(canvas, self.patch)[:, half : half + rows * self.patch, half : half + columns * self.patch]
         return pixels * jnp.asarray(_rim(rows, columns, self.patch), jnp.float32)

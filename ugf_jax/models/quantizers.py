@@ -16,6 +16,9 @@ from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
 from ugf_jax.models.blocks import RMSNorm
 from ugf_jax.models.fsq import FSQ
+from ugf_jax.models.linear import Linear
+from ugf_jax.models.simvq import SimVQ
+from ugf_jax.models.vq import VQ
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +64,15 @@ class Quantized:
     loss: jax.Array
 
 
+def make_codebook(settings: QuantizerSettings) -> FSQ | VQ | SimVQ:
+    """The quantizer proper. Called with `(x, weights, key)` it gives `(value, index, loss)`; `lookup(index)` gives values."""
+    if settings.kind == "vq":
+        return VQ(settings.size, settings.features, settings.commitment, settings.decay, settings.restart)
+    if settings.kind == "simvq":
+        return SimVQ(settings.size, settings.features, settings.commitment)
+    return FSQ(settings.levels)
+
+
 class Quantizer(nn.Module):
     """Tokens to code groups and back to tokens, with the projections on both sides.
 
@@ -80,9 +92,9 @@ class Quantizer(nn.Module):
 
     def setup(self) -> None:
         self.norm = RMSNorm()
-        self.project_in = nn.Dense(self.groups * self.settings.code_features)
-        self.project_out = nn.Dense(self.width, dtype=self.dtype)
-        self.codebook = FSQ(self.settings.levels)
+        self.project_in = Linear(self.groups * self.settings.code_features, use_bias=True)
+        self.project_out = Linear(self.width, use_bias=True, dtype=self.dtype)
+        self.codebook = make_codebook(self.settings)
 
     def __call__(self, x: jax.Array, kept: jax.Array | None, key: jax.Array | None) -> Quantized:
         """Quantizes tokens.
@@ -94,8 +106,8 @@ class Quantizer(nn.Module):
             the key chooses the inputs onto which unused codes are moved.
         """
         x = self.project_in(self.norm(x)).reshape(*x.shape[:-1], self.groups, self.settings.code_features)
-        value, index = self.codebook(x)
-        return Quantized(value, index, jnp.zeros(()))
+        weights = None if kept is None else jnp.broadcast_to(kept[..., None], x.shape[:-1]).astype(jnp.float32)
+        return Quantized(*self.codebook(x, weights, key))
 
     def lookup(self, index: jax.Array) -> jax.Array:
         """Values `[..., groups, features]` of codes `[..., groups]`."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ugf_jax.config import one_of, setting
 from ugf_jax.models.auxiliary import AuxiliarySettings, AuxiliaryTokenizer, choose_positions, position_energy
-from ugf_jax.models.master import MasterSettings, ViTMaster
+from ugf_jax.models.master import MasterSettings, make_master
 from ugf_jax.models.quantizers import usage
 
 
@@ -134,7 +134,7 @@ class DualTokenizer(nn.Module):
 
     def setup(self) -> None:
         dtype: Any = jnp.dtype(self.settings.dtype)
-        self.master = ViTMaster(self.settings.master, dtype, self.settings.remat)
+        self.master = make_master(self.settings.master, dtype, self.settings.remat)
         self.auxiliary = AuxiliaryTokenizer(self.settings.auxiliary, dtype, self.settings.remat)
 
     def __call__(self, image: jax.Array, train: bool = False, key: jax.Array | None = None) -> TokenizerOutput:
@@ -176,10 +176,9 @@ class DualTokenizer(nn.Module):
         s = self.settings.auxiliary
         low = resize(image, self.settings.master.size, self.settings.master.size)
         master = self.master(low, derive(key, "master"))
-        index = master.quantized.index[..., 0]
         recon = master.recon
         if key is not None and s.master_corruption:
-            recon = self.master.decode(self._corrupt(index, derive(key, "corruption")))
+            recon = self.master.decode(self._corrupt(master.index, derive(key, "corruption")))
 
         outputs, codes, losses = [], [], []
         for level, (height, width) in enumerate(level_sizes(image.shape[1], image.shape[2], s.levels, s.patch)):
@@ -194,8 +193,8 @@ class DualTokenizer(nn.Module):
             codes.append(jnp.where(kept[..., None], coded.quantized.index, 0))
             losses.append(coded.quantized.loss)
 
-        all_codes = Codes(index, tuple(codes), tuple(o.kept for o in outputs))
-        commitment = {"master_commitment": master.quantized.loss, "auxiliary_commitment": jnp.mean(jnp.stack(losses))}
+        all_codes = Codes(master.index, tuple(codes), tuple(o.kept for o in outputs))
+        commitment = {"master_commitment": master.loss, "auxiliary_commitment": jnp.mean(jnp.stack(losses))}
         return TokenizerOutput(low, master.recon, tuple(outputs), recon, all_codes, commitment, self._counts(all_codes))
 
     def _corrupt(self, index: jax.Array, key: jax.Array) -> jax.Array:
