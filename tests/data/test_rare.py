@@ -22,7 +22,6 @@ def test_what_remains_is_large_enough_and_not_cut_too_much(counts, least, max_cr
         if counts[source] and target != RARE:
             kept[target] += counts[source]
             assert merged[target] == target
-            assert BUCKETS[target].scale <= BUCKETS[source].scale
             if target != source:
                 edges = BUCKETS[source].aspect * np.array([1 / reach(SETTINGS), 1, reach(SETTINGS)])
                 assert losses(np.ones(3), edges, BUCKETS[target], SETTINGS)[0].max() <= max_crop
@@ -44,11 +43,14 @@ def test_rare_neighbours_make_one_good_bucket_and_lonely_images_are_named():
     assert merged[square] == square
 
 
-def test_a_rare_shape_may_go_to_a_smaller_scale_but_never_to_a_larger_one():
+def test_a_rare_shape_prefers_its_scale_to_a_smaller_and_that_to_a_larger_one():
     small = [str(b) for b in BUCKETS].index("128x128")
     large = [str(b) for b in BUCKETS].index("256x256")
     counts, least = np.zeros(len(BUCKETS), int), np.full(len(BUCKETS), 10)
     counts[[small, large]] = 20, 1
-    assert merge_rare(BUCKETS, counts, least, 0.2, SETTINGS)[large] == small
+    assert merge_rare(BUCKETS, counts, least, 0.25, SETTINGS)[large] == small
     counts[[small, large]] = 1, 20
-    assert merge_rare(BUCKETS, counts, least, 0.2, SETTINGS)[small] == RARE
+    assert merge_rare(BUCKETS, counts, least, 0.25, SETTINGS)[small] == large
+    counts[[small, large, large + 1]] = 20, 1, 20
+    assert merge_rare(BUCKETS, counts, least, 0.25, SETTINGS)[large] == large + 1
+    assert merge_rare(BUCKETS, counts, least, 0.1, SETTINGS)[large] == small

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 
 import cv2
-import grain
 import numpy as np
 
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE, setting
@@ -81,6 +80,7 @@ class Loader:
     Attributes:
       datasets: the opened datasets.
       buckets: those that batches have, each a shape to compile.
+      all_buckets: those that could be; the plan's bucket numbers are positions in it.
       plan: which images are in which batch.
       batches_per_epoch: batches of every epoch.
       identity: what the batches depend on, JSON-compatible; equal exactly where the batches are.
@@ -102,9 +102,9 @@ class Loader:
                     f"config.data.scales: batch size {size} of scale {scale} is not a multiple of the {process_count} processes"
                 )
         self.datasets = _open(settings)
-        self._all_buckets = make_buckets(settings.bucket_settings)
-        self.plan = _plan(settings, self.datasets, self._all_buckets)
-        self.buckets = tuple(b for b, count in zip(self._all_buckets, self.plan.batches, strict=True) if count)
+        self.all_buckets = make_buckets(settings.bucket_settings)
+        self.plan = _plan(settings, self.datasets, self.all_buckets)
+        self.buckets = tuple(b for b, count in zip(self.all_buckets, self.plan.batches, strict=True) if count)
         self.batches_per_epoch = self.plan.batches_per_epoch
         self.identity = self._identity()
         self.fingerprint = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
@@ -147,6 +147,8 @@ class Loader:
         Raises:
           InputError: an image that was readable when the dataset was prepared is not any more.
         """
+        import grain  # seconds to import, as it brings JAX; whoever only plans or inspects needs neither
+
         parts = self._parts
         ahead = parts * self.settings.prefetch
         loaded = grain.MapDataset.range(start_step * parts, sys.maxsize).map(self._load)
@@ -164,13 +166,13 @@ class Loader:
         """Part `number` of this host's slices of all batches."""
         parts = self._parts
         step, part = divmod(int(number), parts)
-        size = self.batch_size(self._all_buckets[self.plan.bucket(step)]) // self.process_count
+        size = self.batch_size(self.all_buckets[self.plan.bucket(step)]) // self.process_count
         first = self.process_index * size
         planned = self.plan.batch(step, first + size * part // parts, first + size * (part + 1) // parts)
-        bucket = self._all_buckets[planned.bucket]
+        bucket = self.all_buckets[planned.bucket]
         images = np.empty((len(planned.rows), bucket.height, bucket.width, 3), np.uint8)
         for i, (dataset, row) in enumerate(zip(planned.datasets.tolist(), planned.rows.tolist(), strict=True)):
-            images[i] = fit(_decoded(self.datasets[dataset], row), bucket, self.settings)
+            images[i] = fit(read_image(self.datasets[dataset], row), bucket, self.settings)
         if self.settings.flip:
             mirrored = key(self.settings.seed, FLIP, planned.epoch, planned.datasets, planned.rows) % np.uint64(2) == 1
             images[mirrored] = images[mirrored, :, ::-1]
@@ -216,7 +218,12 @@ def _plan(settings: DataSettings, datasets: list[Dataset], buckets: tuple[Bucket
     return Plan(ranks, merged_draws(draws, merged), sizes, settings.seed)
 
 
-def _decoded(dataset: Dataset, row: int) -> np.ndarray:
+def read_image(dataset: Dataset, row: int) -> np.ndarray:
+    """The decoded image of a row, uint8 `[H, W, 3]`.
+
+    Raises:
+      InputError: it was readable when the dataset was prepared and is not any more.
+    """
     try:
         return image.decode(dataset.image(row), CHECKED)
     except image.ImageRejected as error:

@@ -12,8 +12,9 @@ def merge_rare(
 ) -> np.ndarray:
     """Where the images of each bucket go, int16 `[buckets]`: its own number, another's, or `RARE`.
 
-    Again and again the bucket with the fewest images, if they are too few, joins another of its scale, or else of a smaller
-    one: the nearest that has too few as well, so that two rare neighbours make one good bucket, or else the nearest.
+    Again and again the bucket with the fewest images, if they are too few, joins another of its scale, or else of a smaller,
+    or else of a larger one: the nearest that has too few as well, so that two rare neighbours make one good bucket, or else
+    the nearest.
 
     Args:
       buckets: as from `make_buckets`.
@@ -29,16 +30,22 @@ def merge_rare(
         members = np.flatnonzero(merged == rarest).tolist()
         options = []
         for target in np.flatnonzero(counts > 0).tolist():
-            if target != rarest and buckets[target].scale <= buckets[rarest].scale:
+            if target != rarest:
                 crop = max(_worst_crop(buckets[member], buckets[target], settings) for member in members)
                 if crop <= max_crop:
-                    options.append((-buckets[target].scale, bool(counts[target] >= least[target]), crop, target))
+                    far = _distance(buckets[rarest].scale, buckets[target].scale)
+                    options.append((far, bool(counts[target] >= least[target]), crop, target))
         target = min(options)[-1] if options else RARE
         merged[members] = target
         if options:
             counts[target] += counts[rarest]
         counts[rarest] = 0
     return merged
+
+
+def _distance(source: int, target: int) -> tuple[int, float]:
+    """Orders scales: the own one, smaller ones (nothing is invented), larger ones; near ones first."""
+    return (0 if target == source else 1 if target < source else 2), max(source / target, target / source)
 
 
 def _worst_crop(source: Bucket, target: Bucket, settings: FitSettings) -> float:
