@@ -1,0 +1,158 @@
+"""Random scenes. Everything is drawn from `random.Random.random`, whose sequence is the same in every version of Python."""
+
+import dataclasses
+import random
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from ugf_jax.data.shapes.drawing import extent, radius
+from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, SHAPES, SIZES, Item, Scene
+from ugf_jax.data.shapes.splits import belongs, check_split
+
+T = TypeVar("T")
+
+CONTAINERS = ("circle", "square", "diamond")
+_CELLS = tuple((x, y) for y in (0.22, 0.5, 0.78) for x in (0.22, 0.5, 0.78))
+_JITTER = 0.05  # keeps centres clear of the cells' limits and of the level threshold
+_EDGE = 0.02  # least distance to the edge, as a share of the shorter side
+_CONTAINER, _CONTAINED = (0.375, 0.39), (0.17, 0.18)  # diameters of an object and of the one inside it
+_GAP = 0.04  # least distance between the circles around two objects, likewise
+
+Look = tuple[str, str, str]  # shape, colour, size class
+
+
+def pick(rng: random.Random, options: Sequence[T]) -> T:
+    """One of `options`, all equally likely."""
+    return options[int(rng.random() * len(options))]
+
+
+def random_scene(rng: random.Random, kind: str | None = None) -> Scene:
+    """A scene of any split.
+
+    Args:
+      rng: source of all randomness.
+      kind: one of `KINDS`, or None for any.
+    """
+    while True:
+        chosen = kind or pick(rng, _WEIGHTED_KINDS)
+        scene = KINDS[chosen](rng)
+        if scene is not None:
+            return scene
+
+
+def scene_in_split(rng: random.Random, split: str, kind: str | None = None) -> Scene:
+    """A scene that belongs to `split`. The kind is chosen first, so that kinds are equally frequent in every split.
+
+    Raises:
+      InputError: no such split.
+    """
+    check_split(split)
+    kind = kind or pick(rng, _WEIGHTED_KINDS)
+    while True:
+        scene = random_scene(rng, kind)
+        if belongs(scene, split):
+            return scene
+
+
+def _single(rng: random.Random) -> Scene | None:
+    return _scene(rng, [_look(rng)])
+
+
+def _pair(rng: random.Random) -> Scene | None:
+    """Two objects that often share one of shape, colour and size, so that no attribute gives another away."""
+    shape, colour, size = _look(rng)
+    first, second = _look(rng), _look(rng)
+    shared = rng.random()
+    if shared < 0.2:
+        first, second = (shape, *first[1:]), (shape, *second[1:])
+    elif shared < 0.35:
+        first, second = (first[0], colour, first[2]), (second[0], colour, second[2])
+    elif shared < 0.45:
+        first, second = (*first[:2], size), (*second[:2], size)
+    return _scene(rng, [first, second])
+
+
+def _counting(rng: random.Random) -> Scene | None:
+    """Two to four alike, at times with another object beside them."""
+    count = pick(rng, (2, 2, 3, 3, 4))
+    shape, colour, size = _look(rng)
+    alike = rng.random() < 0.7
+    looks = [(shape, colour, size if alike else pick(rng, tuple(SIZES))) for _ in range(count)]
+    if count < 4 and rng.random() < 0.4:
+        other = _look(rng)
+        if other[:2] != (shape, colour):
+            looks.append(other)
+    return _scene(rng, looks)
+
+
+def _inside(rng: random.Random) -> Scene | None:
+    """A small object in a large one, at times with others beside them."""
+    shape, colour, _ = _look(rng)
+    outer = (pick(rng, CONTAINERS), pick(rng, tuple(COLOURS)), "large")
+    if outer[1] == colour:
+        return None
+    others = [(*_look(rng)[:2], pick(rng, ("small", "medium"))) for _ in range(pick(rng, (0, 0, 0, 1, 1, 2)))]
+    return _scene(rng, [outer, *others], within=(shape, colour, "small"))
+
+
+def _several(rng: random.Random) -> Scene | None:
+    return _scene(rng, [_look(rng) for _ in range(pick(rng, (3, 3, 4)))])
+
+
+KINDS: dict[str, Callable[[random.Random], Scene | None]] = {
+    "single": _single,
+    "pair": _pair,
+    "counting": _counting,
+    "inside": _inside,
+    "several": _several,
+}
+_WEIGHTED_KINDS = ("single",) * 3 + ("pair",) * 5 + ("counting",) * 4 + ("inside",) * 3 + ("several",) * 5
+
+
+def _look(rng: random.Random) -> Look:
+    return pick(rng, SHAPES), pick(rng, tuple(COLOURS)), pick(rng, tuple(SIZES))
+
+
+def _scene(rng: random.Random, looks: list[Look], within: Look | None = None) -> Scene | None:
+    """Places objects; `within` goes into the first one. None where they do not fit or two of them cannot be told apart."""
+    names = [look[:2] for look in looks + ([within] if within else [])]
+    groups = set(names)
+    if len(groups) < len(names) and len(groups) > 2:
+        return None
+    items = [Item(shape, colour, 0, 0, _between(rng, *SIZES[size])) for shape, colour, size in looks]
+    if within:
+        items[0] = dataclasses.replace(items[0], diameter=_between(rng, *_CONTAINER))
+    centres = _place(rng, items)
+    if centres is None:
+        return None
+    items = [Item(o.shape, o.colour, x, y, o.diameter) for o, (x, y) in zip(items, centres, strict=True)]
+    if within:
+        shape, colour, _ = within
+        items.insert(1, Item(shape, colour, items[0].x, items[0].y, _between(rng, *_CONTAINED), inside=0))
+    return Scene(pick(rng, tuple(BACKGROUNDS)), tuple(items))
+
+
+def _between(rng: random.Random, low: float, high: float) -> float:
+    return round(low + (high - low) * rng.random(), 4)
+
+
+def _place(rng: random.Random, items: list[Item]) -> list[tuple[float, float]] | None:
+    """Centres in a square picture, the tightest case: any other aspect ratio only moves objects apart."""
+    for _ in range(30):
+        cells = list(_CELLS)
+        centres: list[tuple[float, float]] = []
+        for item in items:
+            x, y = cells.pop(int(rng.random() * len(cells)))
+            left, top, right, bottom = (item.diameter * e + _EDGE for e in extent(item.shape))
+            x = min(max(_between(rng, x - _JITTER, x + _JITTER), left), 1 - right)
+            y = min(max(_between(rng, y - _JITTER, y + _JITTER), top), 1 - bottom)
+            reach = item.diameter * radius(item.shape) + _GAP
+            if any(
+                (x - a) ** 2 + (y - b) ** 2 < (reach + other.diameter * radius(other.shape)) ** 2
+                for (a, b), other in zip(centres, items, strict=False)
+            ):
+                break
+            centres.append((round(x, 4), round(y, 4)))
+        else:
+            return centres
+    return None
