@@ -4,7 +4,7 @@
 `find(image)` the scene graph of any picture, and `satisfies(scene, requirement)` says what of a requirement it fulfils.
 """
 
-from ugf_jax.data.shapes.checker import Found, find
+from ugf_jax.data.shapes.checker import Found, agreement, find
 from ugf_jax.data.shapes.drawing import draw
 from ugf_jax.data.shapes.examples import encode_png, example, picture_size, scene
 from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, POSITIONS, RELATIONS, SHAPES, SIZES, Item, Scene
@@ -28,6 +28,7 @@ __all__ = [
     "Question",
     "Requirement",
     "Scene",
+    "agreement",
     "answer",
     "ask",
     "captions",

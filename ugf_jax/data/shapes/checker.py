@@ -156,6 +156,27 @@ def match_shape(covered: np.ndarray) -> tuple[str, float, tuple[float, float], f
     return shapes[best], math.sqrt(area / _unit_area(shapes[best])), (x, y), float(agreement[best])
 
 
+def agreement(found: Scene, true: Scene) -> dict[str, bool]:
+    """In what a found scene agrees with the true one: `count`, `background`, and, in every object, each attribute and relation.
+
+    Objects are matched by place and size; where the counts differ, only the background can agree.
+    """
+    left = list(found.objects)
+    result = {"count": len(left) == len(true.objects), "background": found.background == true.background}
+    if not result["count"]:
+        return result | dict.fromkeys(("shape", "colour", "size", "position", "relation"), False)
+    matched: list[int] = []
+    for o in true.objects:
+        apart = {
+            i: abs(p.x - o.x) + abs(p.y - o.y) + abs(p.diameter - o.diameter) for i, p in enumerate(left) if i not in matched
+        }
+        matched.append(min(apart, key=apart.__getitem__))
+    for name in ("shape", "colour", "size", "position"):
+        result[name] = all(getattr(left[i], name) == getattr(o, name) for i, o in zip(matched, true.objects, strict=True))
+    result["relation"] = {(matched[i], r, matched[j]) for i, r, j in true.relations()} == set(found.relations())
+    return result
+
+
 @functools.cache
 def _drawings() -> tuple[np.ndarray, tuple[str, ...]]:
     """Every shape at every spread, float32 `[shapes × spreads, _PATCH²]`, and the shape of each."""
