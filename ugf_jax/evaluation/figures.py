@@ -3,7 +3,8 @@
 import dataclasses
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 # Distinguishable on white and on near-black, and to colour-blind readers (Okabe and Ito 2008, slightly adjusted).
 COLORS = {"master": "#d97706", "full": "#2f7fd6", "auxiliary": "#2f7fd6", "jpeg": "#a35bb5", "webp": "#149c76"}
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 10,
     "text.color": _INK,
@@ -70,11 +71,12 @@ def plot_lines(lines: Sequence[Line], x_label: str, y_label: str, logarithmic: b
             axes.set_yscale("log")
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.ticklabel_format(axis="x", style="plain")
-        axes.legend(loc="best", fontsize=9)
-        return _svg(figure, y_label)
+        if len(lines) > 1:
+            axes.legend(loc="best", fontsize=9)
+        return _svg(figure, y_label, repr(lines))
 
 
-def plot_bars(names: Sequence[str], series: dict[str, tuple[Sequence[float], Sequence[float]]], y_label: str) -> str:
+def plot_bars(names: Sequence[str], series: Mapping[str, tuple[Sequence[float], Sequence[float]]], y_label: str) -> str:
     """Groups of bars with error bars, as an `<svg>` element.
 
     Args:
@@ -95,14 +97,14 @@ def plot_bars(names: Sequence[str], series: dict[str, tuple[Sequence[float], Seq
         lowest = min(min(values) for values, _ in series.values())
         axes.set_ylim(bottom=max(0.0, np.floor(lowest / 5) * 5 - 5) if lowest > 0 else None)
         axes.legend(loc="upper center", ncols=len(series), bbox_to_anchor=(0.5, 1.14), fontsize=9)
-        return _svg(figure, y_label)
+        return _svg(figure, y_label, repr(series))
 
 
-def _svg(figure: Figure, label: str) -> str:
+def _svg(figure: Figure, label: str, salt: str) -> str:
     """The figure as an element that scales with the page; equal figures give equal text."""
     buffer = io.StringIO()
     # Identifiers (of clip paths) must differ between the figures of a page; the salt makes them a function of the content.
-    with matplotlib.rc_context({"svg.hashsalt": repr([line.get_ydata().tolist() for line in figure.axes[0].lines]) + label}):
+    with matplotlib.rc_context({"svg.hashsalt": salt}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]

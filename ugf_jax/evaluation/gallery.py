@@ -86,15 +86,12 @@ def encode_pictures(rows: Sequence[Sequence[Tile]], most_bytes: int = 4_000_000)
         files = [[_webp(tile.pixels, side, quality) for tile in row] for row in rows]
         if sum(len(f) for row in files for f in row) <= most_bytes:
             break
-    return [
-        [
-            Picture(
-                t.name, "data:image/webp;base64," + base64.b64encode(f).decode(), t.pixels.shape[1], t.pixels.shape[0], t.note
-            )
-            for t, f in zip(row, row_files, strict=True)
-        ]
-        for row, row_files in zip(rows, files, strict=True)
-    ]
+    return [[_picture(t, f) for t, f in zip(row, data, strict=True)] for row, data in zip(rows, files, strict=True)]
+
+
+def _picture(tile: Tile, data: bytes) -> Picture:
+    height, width, _ = tile.pixels.shape
+    return Picture(tile.name, "data:image/webp;base64," + base64.b64encode(data).decode(), width, height, tile.note)
 
 
 def _webp(pixels: np.ndarray, side: int, quality: int) -> bytes:

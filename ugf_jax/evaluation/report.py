@@ -13,10 +13,11 @@ from ugf_jax.evaluation.gallery import Picture
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """A headline figure: what it is, its value with unit, and a remark below."""
+    """A headline figure: what it is, its value, what follows it in small (error, unit), and a remark below."""
 
     label: str
     value: str
+    after: str = ""
     remark: str = ""
 
 
