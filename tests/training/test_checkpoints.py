@@ -1,4 +1,9 @@
+import contextlib
 import functools
+import random
+import resource
+import subprocess
+import sys
 
 import flax.struct
 import jax
@@ -150,3 +155,83 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot keep checkpoints there"):
         Checkpointer(tmp_path / "file" / "checkpoints")
+
+
+@contextlib.contextmanager
+def full_disk(limit=100_000):
+    """No file may grow beyond `limit` bytes, as on a disk with no more room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("report", ["wait", "save", "close"])
+def test_a_full_disk_is_named_and_leaves_earlier_steps_whole(tmp_path, report):
+    small, big = {"w": jnp.ones(100)}, {"w": jnp.ones((300, 1000))}
+    checkpointer = Checkpointer(tmp_path)
+    checkpointer.save(1, small, {})
+    checkpointer.wait()
+    with full_disk():
+        checkpointer.save(2, big, {})
+        calls = {"wait": checkpointer.wait, "save": lambda: checkpointer.save(3, small, {}), "close": checkpointer.close}
+        with pytest.raises(
+            InputError, match=r"checkpoint 2 could not be written \(File too large; .* MB free\); intact steps: 1;"
+        ):
+            calls[report]()
+    checkpointer.save(4, small, {})  # there is room again
+    checkpointer.wait()
+    assert checkpointer.steps() == [1, 4]
+    assert checkpointer.restore(abstract(small), 1).step == 1
+    checkpointer.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "4"]
+
+
+SAVE_AND_DIE = """
+import os, signal, sys, time
+import jax.numpy as jnp
+from ugf_jax.training.checkpoints import Checkpointer
+
+def save_for_ever(folder, said):
+    checkpointer = Checkpointer(folder, keep=3)
+    step = max(checkpointer.steps(), default=0)
+    while True:
+        step += 1
+        checkpointer.save(step, {"w": jnp.full((256, 1024), step, jnp.float32), "step": jnp.int32(step)}, {"step": step})
+        os.write(said, f"{step} ".encode())  # save() returned: the step before is durable
+
+# JAX is imported once and starts its threads only in the children.
+for moment in sys.stdin:
+    hear, say = os.pipe()
+    child = os.fork()
+    if not child:
+        save_for_ever(sys.argv[1], say)
+    os.close(say)
+    heard = os.read(hear, 9)
+    time.sleep(float(moment))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print((heard + os.read(hear, 10**6)).split()[-1].decode(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_kill_9_while_saving_loses_at_most_one_save(tmp_path, kills):
+    target = {"w": jax.ShapeDtypeStruct((256, 1024), jnp.float32), "step": jax.ShapeDtypeStruct((), jnp.int32)}
+    rng = random.Random(kills)
+    command = [sys.executable, "-W", "ignore", "-c", SAVE_AND_DIE, tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as trainer:
+        for _ in range(kills):
+            trainer.stdin.write(f"{rng.uniform(0, 0.4)}\n")
+            trainer.stdin.flush()
+            last = int(trainer.stdout.readline())
+            with Checkpointer(tmp_path) as checkpointer:
+                present = checkpointer.steps()
+                assert last - 1 <= max(present, default=0) <= last + 1
+                for step in present:
+                    restored = checkpointer.restore(target, step)
+                    assert restored.extras == {"step": step} == {"step": int(restored.state["step"])}
+                    np.testing.assert_array_equal(restored.state["w"], step)
+            assert [p.name for p in tmp_path.iterdir() if not p.name.isdigit()] == []  # no temporary folders either

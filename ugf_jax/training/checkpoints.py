@@ -3,6 +3,7 @@
 Orbax does the writing; this is the only module that trainers and evaluators need to know.
 """
 
+import logging
 import shutil
 import sys
 from typing import Any, Self
@@ -27,6 +28,19 @@ from ugf_jax.training.step_files import (
     storable,
 )
 
+
+class _NoTracebacks(logging.Filter):
+    """Orbax logs the traceback of a failed save; `Checkpointer` reports it in one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and "orbax" in record.pathname)
+
+
+logging.getLogger("absl").addFilter(_NoTracebacks())
+
+# Old steps are moved here before they are deleted: deleting a folder takes many operations, and a kill between two of them
+# would leave half a step.
+_DELETED = ".deleted"
 _WRITE_ERRORS = (OSError, ValueError, RuntimeError)  # TensorStore reports a full disk as a ValueError
 
 
@@ -53,6 +67,11 @@ class Checkpointer:
             raise InputError(f"{folder}: cannot keep checkpoints there ({error.strerror or error})") from error
 
     def _open(self) -> ocp.CheckpointManager:
+        self._empty_bin()
+        if jax.process_index() == 0 and self.folder.exists():
+            for path in self.folder.iterdir():
+                if ".orbax-checkpoint-tmp" in path.name:  # Orbax itself leaves those that were killed right after mkdir
+                    path.rmtree()
         policies: list[Any] = [preservation_policy.LatestN(self.keep)]
         if self.keep_every:
             policies.append(preservation_policy.EveryNSteps(self.keep_every))
@@ -60,6 +79,7 @@ class Checkpointer:
             preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
             cleanup_tmp_directories=True,
             save_root_metadata=False,
+            todelete_subdir=_DELETED,
         )
         handlers = {
             # Weights hardly compress, and compressing them costs more time than writing them.
@@ -80,6 +100,7 @@ class Checkpointer:
           InputError: this or the previous save could not be written, e.g. to a full disk.
         """
         self.wait()
+        self._empty_bin()
         if step in self.steps():
             return
         arrays = named_leaves(state)
@@ -106,6 +127,10 @@ class Checkpointer:
         except _WRITE_ERRORS as error:
             self._failed(error)
         self._saving = None
+
+    def _empty_bin(self) -> None:
+        if jax.process_index() == 0:
+            (self.folder / _DELETED).rmtree(missing_ok=True)
 
     def _failed(self, error: Exception) -> None:
         step, self._saving = self._saving, None
@@ -140,6 +165,7 @@ class Checkpointer:
     def close(self) -> None:
         """Waits for the last save and ends the background threads."""
         self.wait()
+        self._empty_bin()
         self._manager.close()
 
     def __enter__(self) -> Self:

@@ -22,9 +22,6 @@ from ugf_jax.training.digests import digests, is_key, named_leaves
 ARRAYS, EXTRAS, EXTRAS_FILE = "arrays", "extras", "extras.json"
 _SHOWN = 8  # differences listed in a message
 
-# What Orbax and TensorStore raise on a missing, truncated or garbled file.
-_UNREADABLE = (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
-
 
 class Damaged(Exception):
     """A step whose files are missing, cannot be read, or hold other bits than were written."""
@@ -98,10 +95,15 @@ def read_step(folder: epath.Path, step: int, abstract: Any, partial: bool = Fals
     problem, arrays = "", {}
     try:
         arrays = _read_arrays(folder, wanted)
-    except _UNREADABLE as error:
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # Orbax raises bare `Exception` for a file that cannot be decoded
         if "RESOURCE_EXHAUSTED" in str(error):  # the device's memory is full: not the checkpoint's fault
             raise
-        problem = _first_line(error)
+        problem = _first_line(error.__cause__ or error)
+    absent = [name for name in wanted if not isinstance(arrays.get(name), jax.Array)]
+    if absent and not problem:
+        problem = f"{_some(absent)} not found"
     if jax.process_count() > 1 and multihost_utils.process_allgather(np.int32(bool(problem))).any():
         problem = problem or "another process could not read its part"
     if problem:
