@@ -76,7 +76,7 @@ def test_output_folder_is_made(tmp_path):
 
 def test_output_folder_refuses_a_file(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--workdir .*file: cannot write there"):
+    with pytest.raises(InputError, match=r"--workdir .*file: cannot write there"):
         app.output_folder(tmp_path / "file", "--workdir")
 
 

@@ -23,7 +23,7 @@ def toy_stage():
         state = {"rows": state["rows"] + batch["x"].shape[0]}
         return value, (state, {"counts/rows": jnp.array(batch["x"].shape[0]), "error": jnp.mean(jnp.abs(error))})
 
-    return Stage("toy", init, loss, lambda m: ({}, []), lambda p, s, b: {}, None, ())
+    return Stage("toy", init, loss, lambda m: ({}, {}), lambda p, s, b: {}, None, ())
 
 
 def batch(seed=0, poison=0.0):

@@ -18,11 +18,12 @@ done, it changes nothing.
   ugf prepare shapes:10000 data/shapes
   ugf prepare ~/pictures data/pictures --max_side=1024 --workers=8
   ugf prepare 'shards/*.tar' data/web --max_pixels=30000000
+  ugf prepare ~/pictures data/coded --tokenize=runs/clipart --drop_pixels   codes of a trained tokenizer, no pixels
 """
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
 
@@ -34,11 +35,16 @@ from ugf_jax.data.sources import Source, open_sources
 from ugf_jax.data.workers import available_cores
 from ugf_jax.errors import InputError
 
+if TYPE_CHECKING:
+    from ugf_jax.generation.stored_codes import CodeWriter
+
 FLAGS = flags.FlagValues()
 flags.DEFINE_integer("workers", 0, "processes; 0 takes all cores", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_string("split", None, "prepare only this split of a source that has splits", flag_values=FLAGS)
 flags.DEFINE_string("image_root", None, "folder that the paths of a conversation file are relative to", flag_values=FLAGS)
 flags.DEFINE_string("data_dir", None, "where TFDS datasets lie (default: $TFDS_DATA_DIR)", flag_values=FLAGS)
+flags.DEFINE_string("tokenize", None, "work folder of a trained tokenizer: store its codes of every image", flag_values=FLAGS)
+flags.DEFINE_bool("drop_pixels", False, "with --tokenize: store the codes only", flag_values=FLAGS)
 for _field in PrepareSettings.__dataclass_fields__.values():
     _define: Any = flags.DEFINE_float if _field.type is float else flags.DEFINE_integer
     _define(_field.name, _field.default, _field.metadata["doc"], flag_values=FLAGS)
@@ -53,9 +59,10 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     sources = open_sources(name, values.split, values.image_root, values.data_dir)
     _check_apart(name, out)
     folder = pathlib.Path(app.output_folder(out, "OUT"))
+    writer = _code_writer(values.tokenize, values.drop_pixels)
     results: dict[str, Any] = {}
     for split, source in sources.items():
-        results[split or "all"] = _prepare(source, folder / split, settings, values.workers or available_cores())
+        results[split or "all"] = _prepare(source, folder / split, settings, values.workers or available_cores(), writer)
     if not all(r.pop("was_complete") for r in results.values()):
         app.write_json(folder / "results.json", {"prepare": results})
 
@@ -65,8 +72,22 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     app.run("prepare", __doc__, FLAGS, main, argv)
 
 
-def _prepare(source: Source, folder: pathlib.Path, settings: PrepareSettings, workers: int) -> dict[str, Any]:
-    done = prepare(source, folder, settings, workers, label=f"prepare {folder.name}")
+def _code_writer(workdir: str | None, drop_pixels: bool) -> "CodeWriter | None":
+    if workdir is None:
+        if drop_pixels:
+            raise InputError("--drop_pixels needs --tokenize: a record without pixels and codes holds no image")
+        return None
+    from ugf_jax.generation.stored_codes import CodeWriter  # JAX is loaded only where it is needed
+
+    return CodeWriter(workdir, drop_pixels)
+
+
+def _prepare(
+    source: Source, folder: pathlib.Path, settings: PrepareSettings, workers: int, writer: "CodeWriter | None"
+) -> dict[str, Any]:
+    done = prepare(
+        source, folder, settings, workers, writer, writer.identity if writer else None, label=f"prepare {folder.name}"
+    )
     print(_summary(folder, done))
     counts = done.manifest["quarantine"]
     return {

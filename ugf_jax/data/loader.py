@@ -10,7 +10,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import cv2
 import numpy as np
@@ -141,7 +141,7 @@ class Loader:
         parts += [f"{count} without a bucket ({REASONS[reason]})" for reason, count in sorted(reasons.items())]
         return ", ".join(parts)
 
-    def iterate(self, start_step: int = 0) -> Iterator[Batch]:
+    def iterate(self, start_step: int = 0) -> Generator[Batch, None, None]:
         """Endless batches from `start_step` on; the position in the data is the step and nothing else.
 
         Raises:

@@ -45,6 +45,6 @@ def batches_once(
             real = members[start : start + batch_size]
             padded = np.resize(real, batch_size)
             mine = slice(process_index * share, (process_index + 1) * share)
-            images = np.stack([fit(image.decode(dataset.image(int(row))), bucket) for row in padded[mine]])
+            images = np.stack([fit(image.decode(dataset.image(int(row))), bucket, settings) for row in padded[mine]])
             mask = (np.arange(batch_size) < len(real))[mine]
             yield Batch(bucket, {"image": images, "row": padded[mine].astype(np.int64), "mask": mask}, epoch=0)

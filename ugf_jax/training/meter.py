@@ -1,5 +1,6 @@
 """Follows the metrics of a running loop: one step behind the device, averaged between two log lines."""
 
+import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,12 @@ from ugf_jax.training.goodput import Goodput
 from ugf_jax.training.metric_log import MetricLog, write_json
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Stage
+
+
+def memory_gb() -> float:
+    """Peak memory of the fullest local device, or of this process where devices do not tell (CPU), in GB."""
+    peaks = [stats["peak_bytes_in_use"] for d in jax.local_devices() if (stats := d.memory_stats())]
+    return max(peaks, default=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) / 1e9
 
 
 class Meter:
@@ -68,8 +75,7 @@ class Meter:
 
     def _report(self, step: int) -> None:
         means = {
-            k: sum(v[k] for v in self.window) if k.startswith("counts/") else np.mean([v[k] for v in self.window], axis=0)
-            for k in self.window[0]
+            k: (np.sum if k.startswith("counts/") else np.mean)([v[k] for v in self.window], axis=0) for k in self.window[0]
         }
         seconds = max(self.busy + time.monotonic() - self.since, 1e-9)
         flops_per_second = self.work / seconds
@@ -80,14 +86,16 @@ class Meter:
             "seconds_per_step": seconds / len(self.window),
             "gflops_per_second": flops_per_second / 1e9,
             "goodput": self.clock.goodput(),
+            "memory_gb": memory_gb(),
         }
         if self.peak:
             values["mfu"] = flops_per_second / (self.peak * jax.device_count())
         self.latest = values
         self.log.write(step, "train", values)
-        for warning in set(warnings) - self.warned:
-            self.warned.add(warning)
-            self.log.note(warning)
+        self.clock.mark(step)
+        for topic in set(warnings) - self.warned:
+            self.warned.add(topic)
+            self.log.note(f"warning: {warnings[topic]}")
         self._restart()
 
     def _restart(self) -> None:

@@ -23,7 +23,8 @@ class Stage:
       init: `(key, batch) → (params, model_state)`.
       loss: `(params, model_state, batch, key, step) → (scalar, (model_state, metrics))`, for a global batch. Metrics whose
         name starts with `counts/` are summed over microbatches, all others are averaged.
-      summarize: `(metrics as NumPy) → ({name: float}, warnings)` on the host, e.g. counts into usage and perplexity.
+      summarize: `(metrics as NumPy) → ({name: float}, {topic: warning})` on the host, e.g. counts into
+        usage and perplexity; each topic is warned of once.
       evaluate: `(params, model_state, batch) → {name: [batch]}`: one value for every item.
       sample: `(params, model_state, batch) → float [rows, columns, H, W, 3]` in [-1, 1]: pictures for people, or None.
       parameter_axes: the table of `sharding`.
@@ -32,7 +33,7 @@ class Stage:
     name: str
     init: Callable[[jax.Array, Batch], tuple[Params, ModelState]]
     loss: Callable[[Params, ModelState, Batch, jax.Array, jax.Array], tuple[jax.Array, tuple[ModelState, dict[str, jax.Array]]]]
-    summarize: Callable[[dict[str, np.ndarray]], tuple[dict[str, float], list[str]]]
+    summarize: Callable[[dict[str, np.ndarray]], tuple[dict[str, float], dict[str, str]]]
     evaluate: Callable[[Params, ModelState, Batch], dict[str, jax.Array]]
     sample: Callable[[Params, ModelState, Batch], jax.Array] | None
     parameter_axes: ParameterAxes

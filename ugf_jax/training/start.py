@@ -48,8 +48,8 @@ def find_start(
         return _resume(other, settings, data, abstract, allow_data_change, f"took over {settings.resume} at step")
     if settings.init_from:
         folder = _checkpoints(settings.init_from, "config.init_from")
-        step, params = restore_params(folder, abstract.params)
-        return Start(0, f"parameters of {settings.init_from} step {step}", params=params)
+        step, restored = restore_params(folder, {"params": abstract.params})
+        return Start(0, f"parameters of {settings.init_from} step {step}", params=restored["params"])
     return Start(0, "started afresh")
 
 

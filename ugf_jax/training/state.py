@@ -93,8 +93,8 @@ def _average(state: TrainState, params: Params, decay: float) -> Params:
         return state.ema
     # The average forgets the random start quickly: decay is small in the first steps (as in TensorFlow's EMA).
     step = state.step.astype(jnp.float32)
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.ema, params)
+    now = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda a, p: now * a + (1 - now) * p, state.ema, params)
 
 
 def _gradients(

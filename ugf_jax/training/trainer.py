@@ -1,6 +1,7 @@
 """The one training program, for every stage. Read it from top to bottom: mesh → data → state → compile → loop."""
 
 import concurrent.futures
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,7 @@ from ugf_jax.training.start import find_start
 from ugf_jax.training.state import TrainState, init_state, make_step
 
 Specs = dict[str, jax.ShapeDtypeStruct]
+Init = Callable[[jax.Array, dict[str, jax.Array]], TrainState]
 
 
 def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data_change: bool = False) -> dict[str, Any]:
@@ -44,6 +46,14 @@ def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data
         `settings.max_bad_steps` updates in a row were not finite.
       RetryError: a signal asked to stop; the state is saved and the same call continues.
     """
+    with contextlib.ExitStack() as opened:  # whatever ends the run, a save under way is finished
+        return _train(settings, stage, workdir, allow_data_change, opened)
+
+
+def _train(
+    settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data_change: bool, opened: contextlib.ExitStack
+) -> dict[str, Any]:
+    preemption = opened.enter_context(Preemption())
     first_process = jax.process_index() == 0
     clock = Goodput(workdir, write=first_process)
     with clock.section("init"):
@@ -54,12 +64,14 @@ def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data
         any_batch = min(specs.values(), key=lambda s: s["image"].size)
         init = functools.partial(init_state, stage, optimizer, settings.optimizer.ema_decay > 0)
         abstract = abstract_state(init, any_batch, stage, settings, mesh)
-        checkpoints = Checkpointer(workdir / "checkpoints", settings.checkpoint.keep, settings.checkpoint.keep_every)
+        keep = settings.checkpoint
+        checkpoints = opened.enter_context(Checkpointer(workdir / "checkpoints", keep.keep, keep.keep_every))
         start = find_start(settings, loader.identity, abstract, checkpoints, allow_data_change)
         state = start.state if start.state is not None else initial_state(init, any_batch, abstract, settings.seed)
         if start.params is not None:
             state = start_from(state, start.params)
         step = start.step
+        clock.resumed(step)
 
     log = MetricLog(workdir, settings.steps, tensorboard=settings.tensorboard, quiet=not first_process)
     log.resume(step)
@@ -72,7 +84,6 @@ def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data
         flops = {b: 3 * forward_flops(stage.loss, *loss_arguments(abstract, s)) for b, s in specs.items()}
         evaluator = Evaluator(settings, stage, mesh, workdir, log)
 
-    preemption = Preemption()
     meter = Meter(settings, stage, log, clock, make_schedule(settings.optimizer, settings.steps), flops, workdir)
 
     def save() -> None:
@@ -80,8 +91,9 @@ def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data
             meter.flush()  # raises rather than save after too many bad updates
             extras = {"config": config.to_json(settings), "data": loader.identity, "time": clock.summary()}
             checkpoints.save(step, state, extras)
+            clock.mark(step, saved=True)
 
-    batches = loader.iterate(step)
+    batches = opened.enter_context(contextlib.closing(loader.iterate(step)))
     while step < settings.steps:
         with clock.section("data"):
             batch = next(batches)
@@ -99,12 +111,12 @@ def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data
         if last or stop or step % settings.checkpoint.every == 0:
             save()
         if stop and not last:
-            checkpoints.close()
+            checkpoints.wait()
             clock.stop("preempted", step)
             raise RetryError(f"asked to stop; step {step} is saved, and the same command continues from it")
 
     with clock.section("checkpoint"):
-        checkpoints.close()
+        checkpoints.wait()
     clock.stop("done", step)
     log.close()
     return {
@@ -128,16 +140,14 @@ def batch_specs(loader: Loader, bucket: Bucket, mesh: jax.sharding.Mesh) -> Spec
     return {"image": jax.ShapeDtypeStruct(shape, np.uint8, sharding=sharding.batch_sharding(mesh))}
 
 
-def abstract_state(
-    init: Callable[[jax.Array, Specs], TrainState], batch: Specs, stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh
-) -> TrainState:
+def abstract_state(init: Init, batch: Specs, stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh) -> TrainState:
     """Shapes and shardings of the state, without computing any of it."""
     shapes = jax.eval_shape(lambda b: init(jax.random.key(0), _zeros(b)), batch)
     shardings = sharding.tree_shardings(shapes, stage.parameter_axes, settings.mesh.rules, mesh)
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
 
-def initial_state(init: Callable[[jax.Array, Specs], TrainState], batch: Specs, abstract: TrainState, seed: int) -> TrainState:
+def initial_state(init: Init, batch: Specs, abstract: TrainState, seed: int) -> TrainState:
     """The state before the first step, created already sharded."""
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     return jax.jit(lambda key: init(key, _zeros(batch)), out_shardings=shardings)(jax.random.key(seed))

@@ -8,9 +8,8 @@ added, each with the other's parameters held still, so that one gradient serves 
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,15 +17,14 @@ import numpy as np
 from ugf_jax import config
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE
 from ugf_jax.models.discriminator import PatchDiscriminator
-from ugf_jax.models.tokenizer import DualTokenizer, TokenizerOutput, TokenizerSettings
+from ugf_jax.models.tokenizer import DualTokenizer, TokenizerOutput, TokenizerSettings, coarser
 from ugf_jax.objectives import adversarial
 from ugf_jax.objectives.reconstruction import ReconstructionWeights, reconstruction_loss
+from ugf_jax.training import parameter_axes
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
 
 LOW_USAGE = 0.05
-
-PARAMETER_AXES = ((r"scale|bias", (None,)),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,33 +100,39 @@ def build(settings: Settings) -> Stage:
             added, terms = adversarial_terms(params["discriminator"], image, output.recon, step)
             total += added
             metrics |= terms
-        metrics["psnr/train_master"] = psnr(output.up, image).mean()
+        metrics["psnr/train_master"] = psnr(master_alone(output), image).mean()
         metrics["psnr/train_full"] = psnr(output.recon, image).mean()
         return total, (state, metrics)
 
     def adversarial_terms(
         params: Params, real: jax.Array, fake: jax.Array, step: jax.Array
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        assert discriminator is not None
-        held = jax.lax.stop_gradient(params)
-        judge = adversarial.discriminator_loss(
-            discriminator.apply({"params": params}, real), discriminator.apply({"params": params}, jax.lax.stop_gradient(fake))
-        )
-        fool = adversarial.generator_loss(discriminator.apply({"params": held}, fake))
+        def scores(params: Params, image: jax.Array) -> jax.Array:
+            assert discriminator is not None
+            return cast(jax.Array, discriminator.apply({"params": params}, image))
+
+        judge = adversarial.discriminator_loss(scores(params, real), scores(params, jax.lax.stop_gradient(fake)))
+        fool = adversarial.generator_loss(scores(jax.lax.stop_gradient(params), fake))
         weight = gan.weight * adversarial.late_start(step, gan.start_step, gan.warmup_steps)
         return judge + weight * fool, {"loss/discriminator": judge, "loss/generator": fool}
 
     def evaluate(params: Params, state: ModelState, batch: Batch) -> dict[str, jax.Array]:
         image = to_float(batch["image"])
         output, _ = apply(params, state, image, train=False, key=None)
-        return {"psnr/master": psnr(output.up, image), "psnr/full": psnr(output.recon, image)}
+        return {"psnr/master": psnr(master_alone(output), image), "psnr/full": psnr(output.recon, image)}
 
     def sample(params: Params, state: ModelState, batch: Batch) -> jax.Array:
         image = to_float(batch["image"])
         output, _ = apply(params, state, image, train=False, key=None)
-        return jnp.stack([image, output.up, output.recon, output.recon - output.up], axis=1)
+        master = master_alone(output)
+        return jnp.stack([image, master, output.recon, output.recon - master], axis=1)
 
-    return Stage("tokenizer", init, loss, summarize, evaluate, sample, PARAMETER_AXES)
+    return Stage("tokenizer", init, loss, summarize, evaluate, sample, parameter_axes.TOKENIZER)
+
+
+def master_alone(output: TokenizerOutput) -> jax.Array:
+    """The picture without auxiliary codes, at the image's size: `[batch, height, width, 3]`."""
+    return coarser(output.recon_low, *output.recon.shape[1:3])
 
 
 def to_float(image: jax.Array) -> jax.Array:
@@ -142,10 +146,10 @@ def psnr(a: jax.Array, b: jax.Array) -> jax.Array:
     return 10 * jnp.log10(4 / jnp.maximum(error, 1e-10))
 
 
-def summarize(metrics: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str]]:
+def summarize(metrics: Mapping[str, np.ndarray]) -> tuple[dict[str, float], dict[str, str]]:
     """Turns codebook counts into usage and perplexity, and warns where a codebook lies idle."""
     values = {k: float(v) for k, v in metrics.items() if not k.startswith("counts/")}
-    warnings = []
+    warnings = {}
     for name, counts in metrics.items():
         if name.startswith("counts/"):
             which = name.removeprefix("counts/")
@@ -156,5 +160,5 @@ def summarize(metrics: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list
             values |= {f"usage/{which}": used / size, f"perplexity/{which}": perplexity}
             # A window of few tokens cannot show a large codebook in use; judge by what it could have shown.
             if total and used < LOW_USAGE * min(size, total):
-                warnings.append(f"warning: {which} uses {used} of {size} codes; check the quantizer's input and learning rate")
+                warnings[which] = f"{which} uses {used} of {size} codes; check the quantizer's input and the learning rate"
     return values, warnings

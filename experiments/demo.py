@@ -1,0 +1,36 @@
+"""Both tokenizers on the embedded clipart, small enough for two CPU cores: what `make demo` trains.
+
+Seven buckets at scale 256 take every image up to 1:4; the master codes 256×256 squashes in 16×16 codes, the auxiliary
+tokenizer codes the rest in two codes for each 16×16 pixels. Evaluation afterwards is at native resolution, up to 512 pixels.
+"""
+
+from ugf_jax.config import config_dict
+from ugf_jax.training.stages.tokenizer import Settings
+
+
+def get_config():
+    """About 1.3 million parameters a tokenizer."""
+    config = config_dict(Settings())
+    config.steps = 400
+    config.log_every = 10
+
+    config.data.datasets = ("runs/demo/data/train",)
+    config.data.scales = ((256, 16),)
+    config.data.max_stretch = 0.1
+    config.data.max_crop = 0.1
+    config.evaluation.dataset = "runs/demo/data/validation"
+    config.evaluation.every = 100
+    config.evaluation.images = 48
+    config.evaluation.batch_size = 8
+    config.checkpoint.every = 100
+
+    for part in (config.model.master, config.model.auxiliary):
+        part.width, part.depth, part.heads = 128, 4, 4
+    config.model.auxiliary.groups = 4
+    config.model.auxiliary.master_corruption = 0.0
+    config.model.auxiliary.dropout = 0.0
+
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.warmup_steps = 20
+    config.optimizer.final_fraction = 0.05
+    return config

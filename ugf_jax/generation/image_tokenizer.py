@@ -1,0 +1,158 @@
+"""A trained dual tokenizer for users: pictures of any size to codes and back."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any, Self, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from ugf_jax import config
+from ugf_jax.data.records import ImageCodes
+from ugf_jax.errors import InputError
+from ugf_jax.models.tokenizer import Codes, Decoded, DualTokenizer, TokenizerSettings
+from ugf_jax.training.checkpoints import read_extras, restore_params
+from ugf_jax.training.stages.tokenizer import Settings, build, to_float
+
+
+class ImageTokenizer:
+    """Images to codes and back, at any size.
+
+    An image whose sides are not multiples of `canvas` pixels is continued at its right and lower edge; that canvas is what is
+    coded, and decoding cuts it off again. Each canvas size is one compilation.
+
+    Attributes:
+      canvas: pixels, a multiple of the auxiliary patch (the default); a larger one means fewer compilations.
+      settings: of the model.
+      variables: `{"params": …}` and the quantizers' state.
+      step: training steps of the checkpoint.
+      config: the run's whole config, as JSON.
+    """
+
+    def __init__(self, settings: TokenizerSettings, variables: Any, step: int = 0, config: dict[str, Any] | None = None):
+        self.settings, self.variables, self.step, self.config = settings, variables, step, config or {}
+        self.canvas = settings.auxiliary.patch
+        model = DualTokenizer(settings)
+
+        def encode(variables: Any, image: jax.Array, keep: jax.Array) -> Codes:
+            return cast(Codes, model.apply(variables, to_float(image), keep=keep, method="encode"))
+
+        def decode(variables: Any, codes: Codes, height: int, width: int, levels: int | None) -> jax.Array:
+            decoded = model.apply(variables, codes, height, width, levels, method="decode")
+            return to_pixels(cast(Decoded, decoded).recon)
+
+        self._encode = jax.jit(encode)
+        self._decode = jax.jit(decode, static_argnums=(2, 3, 4))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], step: int | None = None) -> Self:
+        """Loads the tokenizer from a training run.
+
+        Args:
+          path: the run's work folder.
+          step: which checkpoint; default the newest that is sound.
+
+        Raises:
+          InputError: no such run or step, or a run of another stage.
+        """
+        folder = epath.Path(path) / "checkpoints"
+        if not folder.exists():
+            raise InputError(f"{path}: not the work folder of a training run (no 'checkpoints' in it)")
+        step, extras = read_extras(folder, step)
+        if extras["config"].get("stage") != "tokenizer":
+            raise InputError(f"{path}: a run of stage '{extras['config'].get('stage')}'; want stage 'tokenizer'")
+        settings = config.parse(Settings, extras["config"])
+        step, restored = restore_params(folder, _abstract(settings), step)
+        params = restored["ema"] if "ema" in restored else restored["params"]
+        variables = {"params": params["tokenizer"], **restored["model_state"]}
+        return cls(settings.model, variables, step, extras["config"])
+
+    def padded_shape(self, height: int, width: int) -> tuple[int, int]:
+        """The canvas on which an image of this size is coded."""
+        return -(-height // self.canvas) * self.canvas, -(-width // self.canvas) * self.canvas
+
+    def digest(self) -> str:
+        """SHA-256 of the variables: tells one training of the same model from another."""
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(self.variables):
+            digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()
+
+    def encode(self, images: np.ndarray, keep: float | None = None) -> list[ImageCodes]:
+        """Codes of images of one size.
+
+        Args:
+          images: uint8 `[batch, height, width, 3]`.
+          keep: the share of auxiliary positions to keep, those with the most residual energy; default as trained.
+        """
+        _, height, width, _ = images.shape
+        bottom, right = (p - s for p, s in zip(self.padded_shape(height, width), (height, width), strict=True))
+        padded = np.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
+        share = self.settings.auxiliary.keep if keep is None else keep
+        codes = jax.device_get(self._encode(self.variables, padded, jnp.float32(share)))
+        size = (padded.shape[1], padded.shape[2])
+        return [_unbatch(codes, i, size) for i in range(len(images))]
+
+    def decode(self, codes: Sequence[ImageCodes], size: tuple[int, int], levels: int | None = None) -> np.ndarray:
+        """Images from codes.
+
+        Args:
+          codes: of images that were coded on one canvas.
+          size: `(height, width)` wanted; at most the canvas.
+          levels: how many auxiliary levels to use; None for all, 0 for the master alone.
+
+        Returns:
+          uint8 `[batch, height, width, 3]`.
+
+        Raises:
+          InputError: the codes are of another canvas than `size` asks for.
+        """
+        canvas = self.padded_shape(*size)
+        for one in codes:
+            if tuple(one.bucket) != canvas:
+                raise InputError(f"codes of a {one.bucket[0]}x{one.bucket[1]} canvas; {size[0]}x{size[1]} pixels need {canvas}")
+        return np.asarray(self._decode(self.variables, _batch(codes), *canvas, levels))[:, : size[0], : size[1]]
+
+    def reconstruct(self, images: np.ndarray, keep: float | None = None) -> dict[str, Any]:
+        """Encodes and decodes uint8 `[batch, height, width, 3]`: `{"master": uint8, "full": uint8, "codes": [ImageCodes]}`."""
+        codes = self.encode(images, keep)
+        size = (images.shape[1], images.shape[2])
+        return {"master": self.decode(codes, size, levels=0), "full": self.decode(codes, size), "codes": codes}
+
+    def bits(self, codes: ImageCodes) -> dict[str, float]:
+        """Bits in the codes of one image: log2 of the codebook a code, and one a position where any position is skipped."""
+        master = codes.master.size * np.log2(self.settings.master.quantizer.codebook_size)
+        each = self.settings.auxiliary.groups * np.log2(self.settings.auxiliary.quantizer.codebook_size)
+        auxiliary = sum(k.sum() * each + (0 if k.all() else k.size) for k in codes.kept)
+        return {"master": float(master), "auxiliary": float(auxiliary)}
+
+
+def to_pixels(image: jax.Array) -> jax.Array:
+    """Float in [-1, 1] to uint8."""
+    return jnp.clip(jnp.round((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+def _abstract(settings: Settings) -> dict[str, Any]:
+    """Shapes of what a checkpoint of these settings holds for inference: the averaged parameters where there are any."""
+    patch = settings.model.auxiliary.patch
+    batch = {"image": jax.ShapeDtypeStruct((1, 2 * patch, 2 * patch, 3), jnp.uint8)}
+    params, model_state = jax.eval_shape(build(settings).init, jax.eval_shape(lambda: jax.random.key(0)), batch)
+    return {"ema" if settings.optimizer.ema_decay else "params": params, "model_state": model_state}
+
+
+def _unbatch(codes: Codes, i: int, bucket: tuple[int, int]) -> ImageCodes:
+    auxiliary = tuple(np.asarray(a[i]).astype(np.uint32) for a in codes.auxiliary)
+    kept = tuple(np.asarray(k[i]) for k in codes.kept)
+    return ImageCodes(np.asarray(codes.master[i]).astype(np.uint32), auxiliary, kept, bucket)
+
+
+def _batch(codes: Sequence[ImageCodes]) -> Codes:
+    levels = range(len(codes[0].auxiliary))
+    return Codes(
+        jnp.asarray(np.stack([c.master for c in codes]).astype(np.int32)),
+        tuple(jnp.asarray(np.stack([c.auxiliary[n] for c in codes]).astype(np.int32)) for n in levels),
+        tuple(jnp.asarray(np.stack([c.kept[n] for c in codes])) for n in levels),
+    )

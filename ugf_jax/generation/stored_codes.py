@@ -1,0 +1,79 @@
+"""Tokenizer codes for whole datasets, so that transformer training reads no pixels."""
+
+import dataclasses
+import os
+from collections import defaultdict
+
+import numpy as np
+
+from ugf_jax import config
+from ugf_jax.data.buckets import assign, fit, make_buckets
+from ugf_jax.data.image import decode
+from ugf_jax.data.loader import DataSettings
+from ugf_jax.data.records import ImageCodes, Record
+from ugf_jax.errors import InputError
+from ugf_jax.generation.image_tokenizer import ImageTokenizer
+
+BATCH = 16
+
+
+class CodeWriter:
+    """Adds codes to records; a transform for `ugf_jax.data.prepare.prepare`.
+
+    Images are fitted to the buckets that the tokenizer was trained on, so a dataset of any shapes is coded with as many
+    compilations as there are buckets.
+
+    Attributes:
+      identity: what the codes depend on beside the images, JSON-compatible.
+    """
+
+    def __init__(self, workdir: str | os.PathLike[str], drop_pixels: bool = False):
+        """Loads the tokenizer of the run in `workdir`; with `drop_pixels` the images themselves are not stored.
+
+        Raises:
+          InputError: `workdir` holds no trained tokenizer.
+        """
+        self.tokenizer = ImageTokenizer.load(workdir)
+        self.settings = config.parse(DataSettings, self.tokenizer.config["data"], "config.data").bucket_settings
+        self.buckets = make_buckets(self.settings)
+        self.drop_pixels = drop_pixels
+        self.identity = {
+            "tokenizer": config.to_json(self.tokenizer.settings),
+            "step": self.tokenizer.step,
+            "digest": self.tokenizer.digest(),
+            "buckets": [str(b) for b in self.buckets],
+            "drop_pixels": drop_pixels,
+        }
+
+    def __call__(self, records: list[Record]) -> list[Record]:
+        """The same records with codes.
+
+        Raises:
+          InputError: an image has no bucket.
+        """
+        members: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for i, record in enumerate(records):
+            heights, widths = np.array(record.sizes, np.int64).reshape(-1, 2).T
+            for n, bucket in enumerate(assign(heights, widths, self.buckets, self.settings)):
+                if bucket < 0:
+                    height, width = record.sizes[n]
+                    raise InputError(
+                        f"image {n} of '{record.key}' is {height}x{width}; the tokenizer has buckets up to "
+                        f"1:{self.settings.max_aspect:g}: prepare with --max_aspect={self.settings.max_aspect:g}"
+                    )
+                members[int(bucket)].append((i, n))
+        codes: dict[tuple[int, int], ImageCodes] = {}
+        for bucket, places in members.items():
+            for start in range(0, len(places), BATCH):
+                chunk = places[start : start + BATCH]
+                images = [fit(decode(records[i].images[n]), self.buckets[bucket], self.settings) for i, n in chunk]
+                filled = np.stack(images + [images[-1]] * (BATCH - len(images)))  # one batch size: one compilation
+                codes |= dict(zip(chunk, self.tokenizer.encode(filled), strict=False))
+        return [
+            dataclasses.replace(
+                record,
+                codes=tuple(codes[i, n] for n in range(len(record.sizes))),
+                images=() if self.drop_pixels else record.images,
+            )
+            for i, record in enumerate(records)
+        ]
