@@ -134,18 +134,20 @@ def _write_parts(
     with Progress(label, total, "examples", done=before) as progress:
         if before:
             progress.note(f"{label}: continuing after {before} examples")
-        for part in run_all(write, missing, workers, progress.advance):
+        for part in run_all(write, missing, min(workers, len(missing)), progress.advance):
             parts[part.number] = part
             if total is None and all_bytes:  # tars: how much has been read tells how much there is
                 read = sum(units[n][0].size for n in parts)
                 progress.total = round(sum(p.examples for p in parts.values()) * all_bytes / max(read, 1))
-            _check_rate(parts.values(), write.settings.quarantine_limit)
+            _check_rate(parts.values(), progress.total or progress.done, write.settings.quarantine_limit)
     return before, [parts[n] for n in range(len(units))]
 
 
-def _check_rate(parts: collections.abc.Collection[Part], limit: float) -> None:
+def _check_rate(parts: collections.abc.Collection[Part], total_examples: int, limit: float) -> None:
+    """Refuses once the damage is over the limit for the whole source, so that it does not matter which part came first."""
     images, damaged = sum(p.images for p in parts), sum(p.damaged for p in parts)
-    if images >= ENOUGH_IMAGES and damaged > limit * images:
+    expected = images * total_examples / max(sum(p.examples for p in parts), 1)
+    if images >= ENOUGH_IMAGES and damaged > limit * expected:
         entries = [q for p in parts for q in p.quarantine]
         raise InputError(too_bad(f"{damaged} of {images} images are damaged, over --quarantine_limit={limit:g}", entries))
 

@@ -27,7 +27,7 @@ IMAGE_SUFFIXES = (
     ".pgm",
     ".pbm",
 )
-EXAMPLES_PER_UNIT = 256
+EXAMPLES_PER_UNIT = 128
 MAX_FILE_BYTES = 512 * 2**20  # no image within the limit on pixels is longer, and a record must fit in memory
 
 

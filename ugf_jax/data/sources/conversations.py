@@ -31,7 +31,7 @@ class ConversationSource(base.Source):
         return {"kind": "conversations", "path": str(self.path.resolve()), "image_root": root, "digest": found}
 
     def units(self) -> list[base.Unit]:
-        """Pieces of 256 entries. The file is held in memory while it is worked on."""
+        """Pieces of 128 entries. The file is held in memory while it is worked on."""
         entries = _entries(self.path)
         if not entries:
             raise InputError(f"{self.path}: an empty list; want conversations")

@@ -34,7 +34,7 @@ class FolderSource(base.Source):
         return {"kind": "folder", "path": str(self.root.resolve()), "files": len(images), "digest": found}
 
     def units(self) -> list[base.Unit]:
-        """Pieces of 256 images."""
+        """Pieces of 128 images."""
         images, others = self._listing()
         beside = {os.fspath(p) for p in others}
         said = self._metadata(others)

@@ -29,7 +29,7 @@ class ParquetSource(base.Source):
         return {"kind": "parquet", "paths": [str(self.paths[0].resolve())], "files": len(self.paths), "digest": found}
 
     def units(self) -> list[base.Unit]:
-        """Runs of row groups of one file that together hold 256 rows or more."""
+        """Runs of row groups of one file that together hold 128 rows or more."""
         units = []
         for path in self.paths:
             with _open(path) as file:

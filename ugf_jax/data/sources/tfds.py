@@ -30,7 +30,7 @@ class TfdsSource(base.Source):
         return {"kind": "tfds", "path": str(self.folder.resolve()), "split": self.split, "digest": found}
 
     def units(self) -> list[base.Unit]:
-        """Pieces of 256 examples."""
+        """Pieces of 128 examples."""
         builder = _builder(self.folder)
         _image_features(builder.info.features, self.folder)
         total, step = builder.info.splits[self.split].num_examples, base.EXAMPLES_PER_UNIT
