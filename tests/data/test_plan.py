@@ -1,3 +1,4 @@
+import itertools
 import resource
 import subprocess
 import sys
@@ -92,6 +93,14 @@ def test_weights_are_kept_and_each_dataset_is_passed_through_completely():
             own = count[numbers[dataset] == bucket]
             assert not len(own) or own.max() - own.min() <= 1
         assert (count[numbers[dataset] < 0] == 0).all()
+
+
+def test_each_pass_has_an_order_of_its_own():
+    plan, _ = make_plan((400, 400), weights=(0.25, 0.75))
+    # Two epochs make a pass through the first dataset (about: buckets are rounded).
+    drawn = [used + rest for used, rest in (epoch_pairs(plan, epoch) for epoch in (0, 2, 4))]
+    halves = [{row for dataset, row in pairs if dataset == 0} for pairs in drawn]
+    assert all(0.3 < len(a & b) / len(a) < 0.8 for a, b in itertools.pairwise(halves))
 
 
 def test_every_image_is_trained_on_sooner_or_later():
