@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 
 import numpy as np
 import pyarrow as pa
@@ -9,16 +10,41 @@ import pytest
 
 from ugf_jax.data import index, shards
 from ugf_jax.data.records import Record
+from ugf_jax.errors import InputError
 
 
-def test_a_failed_write_leaves_nothing_under_the_name(tmp_path):
+def test_a_failed_write_leaves_nothing(tmp_path):
     def records():
         yield b"one"
-        raise OSError("no more")
+        raise KeyError("no more")
 
-    with pytest.raises(OSError, match="no more"):
+    with pytest.raises(KeyError, match="no more"):
         shards.write_array_record(tmp_path / "x.array_record", records())
-    assert not (tmp_path / "x.array_record").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def write_much(path):
+    shards.write_array_record(path, [bytes(2**20)] * 3)
+
+
+def write_little(path):
+    shards.write_text(path, "x" * 3 * 2**20)
+
+
+def write_rows(path):
+    shards.write_index(path, [shards.rows_table([("k" * 1000, 0, 1, 1, 0, 0, 0, 0)] * 3000)])
+
+
+@pytest.mark.parametrize("write", [write_much, write_little, write_rows])
+def test_a_full_disk_is_one_clear_line(tmp_path, write):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))  # like a full disk, for files over 1 MiB
+    try:
+        with pytest.raises(InputError, match=r"x\.file: cannot be written \(.*File too large.*\); mend that"):
+            write(tmp_path / "x.file")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_index_of_many_batches_is_regrouped(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Writing a prepared dataset: shards, index, manifest. `ugf_jax.data.index` reads what is written here."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from array_record.python import array_record_module
 
 from ugf_jax.data import index
 from ugf_jax.data.records import Record, pack
+from ugf_jax.errors import InputError
 
 # One record a group is what random access needs; images are compressed already.
 WRITER_OPTIONS = "group_size:1,uncompressed"
@@ -41,38 +43,56 @@ def shard_name(number: int, count: int) -> str:
     return f"shard-{number:05d}-of-{count:05d}.array_record"
 
 
+@contextlib.contextmanager
+def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a name to write under beside `path`, and renames it to `path` once all of it is on the disk.
+
+    Raises:
+      InputError: the disk is full or cannot be written. Whatever else ends the writing is raised as it is; in either case
+        nothing is left behind.
+    """
+    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); mend that and run the same again") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_array_record(path: pathlib.Path, records: Iterable[bytes]) -> int:
     """Writes packed records to `path`, whole or not at all; returns how many."""
-    partial = partial_path(path)
-    writer = array_record_module.ArrayRecordWriter(os.fspath(partial), WRITER_OPTIONS)
     count = 0
-    try:
-        for data in records:
-            writer.write(data)
-            count += 1
-    finally:
-        writer.close()
-    publish(partial, path)
+    with whole(path) as partial:
+        with _as_os_error():
+            writer = array_record_module.ArrayRecordWriter(os.fspath(partial), WRITER_OPTIONS)
+        try:
+            for data in records:
+                with _as_os_error():
+                    writer.write(data)
+                count += 1
+        finally:
+            with _as_os_error():
+                writer.close()
     return count
 
 
-def partial_path(path: pathlib.Path) -> pathlib.Path:
-    """A name beside `path` that no other process uses."""
-    return path.parent / f".{path.name}.{os.getpid()}.partial"
-
-
-def publish(partial: pathlib.Path, path: pathlib.Path) -> None:
-    """Gives a finished file its name, after its content has reached the disk."""
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """The ArrayRecord writer says everything as RuntimeError: `write() failed: No space left on device; writing …`."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error).split(";")[0]) from error
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
-    partial = partial_path(path)
-    partial.write_text(text, encoding="utf-8")
-    publish(partial, path)
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def rows_table(rows: Rows) -> pa.RecordBatch:
@@ -83,13 +103,11 @@ def rows_table(rows: Rows) -> pa.RecordBatch:
 
 def write_index(path: pathlib.Path, batches: Iterable[pa.RecordBatch]) -> int:
     """Writes `index.arrow` from batches in order, regrouped to `ROWS_PER_BATCH`; returns the number of rows."""
-    partial = partial_path(path)
     rows = 0
-    with pa.OSFile(os.fspath(partial), "wb") as file, pa.ipc.new_file(file, index.SCHEMA) as writer:
+    with whole(path) as partial, pa.OSFile(os.fspath(partial), "wb") as file, pa.ipc.new_file(file, index.SCHEMA) as writer:
         for batch in _regroup(batches):
             writer.write_batch(batch)
             rows += batch.num_rows
-    publish(partial, path)
     return rows
 
 
