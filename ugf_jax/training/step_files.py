@@ -8,6 +8,7 @@ STEP/extras/extras.json
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -89,25 +90,10 @@ def read_step(folder: epath.Path, step: int, abstract: Any, partial: bool = Fals
       InputError: the step holds other arrays than `abstract`.
       Damaged: see the class.
     """
-    body = read_description(folder)
+    body = _together(lambda: read_description(folder))
     wanted = named_leaves(abstract)
     _check_structure(folder, body["arrays"], wanted, partial)
-    problem, arrays = "", {}
-    try:
-        arrays = _read_arrays(folder, wanted)
-    except (MemoryError, PermissionError):
-        raise
-    except Exception as error:  # Orbax raises bare `Exception` for a file that cannot be decoded
-        if "RESOURCE_EXHAUSTED" in str(error):  # the device's memory is full: not the checkpoint's fault
-            raise
-        problem = _first_line(error.__cause__ or error)
-    absent = [name for name in wanted if not isinstance(arrays.get(name), jax.Array)]
-    if absent and not problem:
-        problem = f"{_some(absent)} not found"
-    if jax.process_count() > 1 and multihost_utils.process_allgather(np.int32(bool(problem))).any():
-        problem = problem or "another process could not read its part"
-    if problem:
-        raise Damaged(f"its arrays cannot be read ({problem})")
+    arrays = _together(lambda: _read_arrays(folder, wanted))
     found = digests(arrays)
     wrong = [name for name in wanted if found[name] != body["arrays"][name][2]]
     if wrong:
@@ -116,17 +102,44 @@ def read_step(folder: epath.Path, step: int, abstract: Any, partial: bool = Fals
     return Restored(step, jax.tree.unflatten(jax.tree.structure(abstract), leaves), body["extras"])
 
 
+def _together(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `read` returns, or `Damaged` in every process where any meets it: none may wait for one that has given up."""
+    result, problem = {}, ""
+    try:
+        result = read()
+    except Damaged as damage:
+        problem = str(damage)
+    if jax.process_count() > 1 and multihost_utils.process_allgather(np.int32(bool(problem))).any():
+        problem = problem or "another process could not read its part"
+    if problem:
+        raise Damaged(problem)
+    return result
+
+
 def _read_arrays(folder: epath.Path, wanted: dict[str, Any]) -> dict[str, jax.Array]:
     stored = storable({name: _data_struct(leaf) for name, leaf in wanted.items()})
     restore_args = ocp.checkpoint_utils.construct_restore_args(stored)
     args = ocp.args.PyTreeRestore(stored, restore_args=restore_args, partial_restore=True)
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        arrays = named_leaves(reader.restore(folder / ARRAYS, args=args)) if stored else {}
+    # The handler alone, because `ocp.Checkpointer` ends with a barrier at which a process that fails would leave the others.
+    handler = ocp.PyTreeCheckpointHandler()
+    try:
+        arrays = named_leaves(handler.restore(folder / ARRAYS, args=args)) if stored else {}
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # Orbax raises bare `Exception` for a file that cannot be decoded
+        if "RESOURCE_EXHAUSTED" in str(error):  # the device's memory is full: not the checkpoint's fault
+            raise
+        raise Damaged(f"its arrays cannot be read ({_first_line(error.__cause__ or error)})") from error
+    finally:
+        handler.close()
     for name, leaf in wanted.items():
         if not leaf.size:
             arrays[name] = jax.device_put(
                 np.zeros(_data_struct(leaf).shape, _data_struct(leaf).dtype), _data_struct(leaf).sharding
             )
+    absent = [name for name in wanted if not isinstance(arrays.get(name), jax.Array)]
+    if absent:
+        raise Damaged(f"{_some(absent)} not found")
     return arrays
 
 
