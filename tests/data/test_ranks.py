@@ -24,7 +24,7 @@ def check(ranks, numbers):
     assert ranks.counts.sum() + sum(ranks.reasons.values()) == len(numbers)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(rows=st.integers(1, 2000), seed=st.integers(0, 100))
 def test_ranks_find_what_a_list_of_rows_would(rows, seed):
     heights, widths = sizes(rows, seed)

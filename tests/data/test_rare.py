@@ -9,7 +9,7 @@ SETTINGS = BucketSettings(scales=(128, 256), patch=16)
 BUCKETS = make_buckets(SETTINGS)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     counts=st.lists(st.integers(0, 30), min_size=len(BUCKETS), max_size=len(BUCKETS)),
     least=st.integers(1, 40),
