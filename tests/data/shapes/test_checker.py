@@ -37,12 +37,12 @@ def accuracy(count, side, degrade=clean, split="test"):
 
 @pytest.mark.parametrize(("side", "degrade", "least"), [(256, clean, 0.99), (128, clean, 0.98), (512, clean, 0.99)])
 def test_true_scenes_are_found_whole(side, degrade, least):
-    assert accuracy(150, side, degrade) >= least
+    assert accuracy(150 if side == 256 else 80, side, degrade) >= least
 
 
 @pytest.mark.parametrize("degrade", [jpeg, noise, blur])
 def test_degraded_scenes_are_found_whole(degrade):
-    assert accuracy(100, 256, degrade) >= 0.98
+    assert accuracy(60, 256, degrade) >= 0.98
     assert accuracy(100, 128, degrade) >= 0.94
 
 
