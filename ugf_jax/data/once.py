@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ugf_jax.data import image
 from ugf_jax.data.buckets import Bucket, BucketSettings, assign, fit
 from ugf_jax.data.index import Dataset
-from ugf_jax.data.loader import Batch
+from ugf_jax.data.loader import Batch, read_image
 from ugf_jax.errors import InputError
 
 
@@ -45,6 +44,6 @@ def batches_once(
             real = members[start : start + batch_size]
             padded = np.resize(real, batch_size)
             mine = slice(process_index * share, (process_index + 1) * share)
-            images = np.stack([fit(image.decode(dataset.image(int(row))), bucket, settings) for row in padded[mine]])
+            images = np.stack([fit(read_image(dataset, int(row)), bucket, settings) for row in padded[mine]])
             mask = (np.arange(batch_size) < len(real))[mine]
             yield Batch(bucket, {"image": images, "row": padded[mine].astype(np.int64), "mask": mask}, epoch=0)
