@@ -101,7 +101,7 @@ def auxiliary_cost(model: TokenizerSettings) -> None:
         table.add_row(f"{side}²", f"{(side // part.patch) ** 2:,}", *figures)
     rich.console.Console(width=110).print(table)
     fitted = [i for i, side in enumerate(sides) if side >= FIT_FROM.value]
-    for name, seconds in counted.items():
+    for name, seconds in counted.items() if len(fitted) > 1 else ():
         value = exponent([sides[i] ** 2 for i in fitted], [seconds[i] for i in fitted])
         print(f"{name}: {unit} grow as pixels^{value:.3f} from {sides[fitted[0]]}² to {sides[-1]}²")
 
