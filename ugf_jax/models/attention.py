@@ -151,4 +151,5 @@ class GridAttention(nn.Module):
         angle = windows.angles(head_features)
         mask = jnp.tile(windows.mask(), (batch, 1, 1, 1)) if windows.masked else None
         y = attend(rope.rotate(query, angle), rope.rotate(key, angle), value, mask)
-        return Linear(features, dtype=self.dtype, name="output")(windows.join(y).reshape(x.shape))
+        output = Linear(features, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="output")
+        return output(windows.join(y).reshape(x.shape))

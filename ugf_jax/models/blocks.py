@@ -35,7 +35,8 @@ class SwiGLU(nn.Module):
         """`[..., features]` to the same shape."""
         gate = Linear(self.hidden, dtype=self.dtype, name="gate")(x)
         up = Linear(self.hidden, dtype=self.dtype, name="up")(x)
-        return Linear(x.shape[-1], dtype=self.dtype, name="down")(nn.silu(gate) * up)
+        down = Linear(x.shape[-1], dtype=self.dtype, kernel_init=nn.initializers.zeros, name="down")
+        return down(nn.silu(gate) * up)
 
 
 def hidden_size(width: int) -> int:
@@ -44,7 +45,7 @@ def hidden_size(width: int) -> int:
 
 
 class GridBlock(nn.Module):
-    """Pre-norm attention and feed-forward layer over an image grid."""
+    """Pre-norm attention and feed-forward layer over an image grid; starts as the identity."""
 
     heads: int
     window: int | None = None

@@ -22,17 +22,21 @@ class Linear(nn.Module):
       features: of the output.
       use_bias: add a bias.
       dtype: of the computation; parameters are float32.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
     """
 
     features: int
     use_bias: bool = False
     dtype: Any = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[..., m]` to `[..., features]`."""
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features), jnp.float32)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         y = matmul(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.use_bias:
-            y += self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+            y += self.param("bias", self.bias_init, (self.features,), jnp.float32).astype(self.dtype)
         return y

@@ -28,7 +28,11 @@ def join_patches(patches: jax.Array, patch: int) -> jax.Array:
 
 
 class PatchEmbedding(nn.Module):
-    """A linear map of each non-overlapping patch."""
+    """A linear map of each non-overlapping patch.
+
+    The bias starts at random: blocks and quantizers see normalised tokens, and only beside a constant does the direction of a
+    token tell how bright a flat patch is.
+    """
 
     patch: int
     width: int
@@ -37,7 +41,8 @@ class PatchEmbedding(nn.Module):
     @nn.compact
     def __call__(self, image: jax.Array) -> jax.Array:
         """Pixels `[batch, height, width, channels]` to tokens `[batch, rows, columns, width]`."""
-        return Linear(self.width, use_bias=True, dtype=self.dtype, name="projection")(split_patches(image, self.patch))
+        projection = Linear(self.width, True, self.dtype, bias_init=nn.initializers.normal(1.0), name="projection")
+        return projection(split_patches(image, self.patch))
 
 
 def fade(patch: int) -> np.ndarray:
@@ -74,8 +79,8 @@ class OverlappingPatches(nn.Module):
         """
         batch, rows, columns, width = x.shape
         area = self.patch**2 * self.channels
-        init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=(0, 1), out_axis=2)
-        kernel = self.param("kernel", init, (4, width, area), jnp.float32)
+        # From zero, the pictures learned are smooth; noise in the kernel would have to be unlearned pixel by pixel.
+        kernel = self.param("kernel", nn.initializers.zeros, (4, width, area), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (4, area), jnp.float32)
         weights = jnp.asarray(self._weights(), jnp.float32)
 

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 
 from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
-from ugf_jax.models.blocks import RMSNorm
 from ugf_jax.models.fsq import FSQ
 from ugf_jax.models.linear import Linear
 from ugf_jax.models.simvq import SimVQ
@@ -76,7 +75,7 @@ def make_codebook(settings: QuantizerSettings) -> FSQ | VQ | SimVQ:
 class Quantizer(nn.Module):
     """Tokens to code groups and back to tokens, with the projections on both sides.
 
-    The input is normalised before it is projected: without that, FSQ uses a few dozen of its thousands of codes.
+    The input must be normalised (a `GridStack` ends in a norm): without that, FSQ uses a few dozen of its thousands of codes.
 
     Attributes:
       settings: which quantizer.
@@ -91,21 +90,20 @@ class Quantizer(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        self.norm = RMSNorm()
         self.project_in = Linear(self.groups * self.settings.code_features, use_bias=True)
-        self.project_out = Linear(self.width, use_bias=True, dtype=self.dtype)
+        self.project_out = Linear(self.width, True, self.dtype, bias_init=nn.initializers.normal(1.0))
         self.codebook = make_codebook(self.settings)
 
     def __call__(self, x: jax.Array, kept: jax.Array | None, key: jax.Array | None) -> Quantized:
         """Quantizes tokens.
 
         Args:
-          x: `[batch, rows, columns, features]`.
+          x: `[batch, rows, columns, features]`, normalised.
           kept: bool `[batch, rows, columns]` of tokens that count in the loss and in a learned codebook; None for all.
           key: given in training only: a learned codebook (collection `codebook`, which must then be mutable) is updated, and
             the key chooses the inputs onto which unused codes are moved.
         """
-        x = self.project_in(self.norm(x)).reshape(*x.shape[:-1], self.groups, self.settings.code_features)
+        x = self.project_in(x.astype(jnp.float32)).reshape(*x.shape[:-1], self.groups, self.settings.code_features)
         weights = None if kept is None else jnp.broadcast_to(kept[..., None], x.shape[:-1]).astype(jnp.float32)
         return Quantized(*self.codebook(x, weights, key))
 

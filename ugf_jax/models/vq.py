@@ -64,7 +64,7 @@ class VQ(nn.Module):
         index = nearest(jax.lax.stop_gradient(x), self.embedding.value)
         code = self.lookup(index)
         loss = self.commitment * mean_square(x - code, weights)
-        if key is not None and self.is_mutable_collection("codebook"):
+        if key is not None and self.is_mutable_collection("codebook") and not self.is_initializing():
             ones = jnp.ones(index.shape, jnp.float32) if weights is None else weights.astype(jnp.float32)
             flat = jax.lax.stop_gradient(x).reshape(-1, self.features)
             self._move(flat, index.reshape(-1), ones.reshape(-1), key)
