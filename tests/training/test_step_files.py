@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ugf_jax.errors import InputError
 from ugf_jax.training.checkpoints import Checkpointer, read_extras, restore_params
 
 # Orbax leaves coroutines of other arrays behind when it fails to read one.
@@ -156,28 +155,3 @@ def test_edited_extras_are_damage(folder, capsys):
     assert read_extras(folder) == (2, {"step": 2})
     assert "digest of extras/extras.json does not match" in capsys.readouterr().err
     assert_step_before_is_used(folder, capsys)
-
-
-def test_a_damaged_step_asked_for_by_number_is_an_error(folder):
-    (folder / "2" / "extras" / "extras.json").write_text("{")
-    with pytest.raises(InputError, match=r"2 is damaged.*ask for another step of 1, 2, 3"):
-        restore_params(folder, ABSTRACT, 2)
-    with Checkpointer(folder) as checkpointer, pytest.raises(InputError, match="2 is damaged"):
-        checkpointer.restore(ABSTRACT, 2)
-    assert (folder / "2").is_dir()
-
-
-def test_all_damaged_is_an_error_that_lists_them(folder, capsys):
-    for step in (1, 2, 3):
-        shutil.rmtree(folder / str(step) / "arrays")
-    with Checkpointer(folder) as checkpointer, pytest.raises(InputError, match=r"every checkpoint is damaged \(3, 2, 1\)"):
-        checkpointer.restore(ABSTRACT)
-    assert sorted(p.name for p in folder.iterdir()) == ["damaged-1", "damaged-2", "damaged-3"]
-
-
-def test_evidence_is_never_overwritten(folder, capsys):
-    (folder / "damaged-3").mkdir()
-    shutil.rmtree(folder / "3" / "arrays")
-    with Checkpointer(folder) as checkpointer:
-        checkpointer.restore(ABSTRACT)
-    assert (folder / "damaged-3-2").is_dir()

@@ -5,28 +5,19 @@ Orbax does the writing; this is the only module that trainers and evaluators nee
 
 import logging
 import shutil
-import sys
 from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
-from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from ugf_jax.errors import InputError
 from ugf_jax.training.digests import named_leaves
-from ugf_jax.training.step_files import (
-    ARRAYS,
-    EXTRAS,
-    EXTRAS_FILE,
-    Damaged,
-    Restored,
-    describe,
-    read_description,
-    read_step,
-    storable,
-)
+from ugf_jax.training.step_choice import newest_description, newest_good, steps
+from ugf_jax.training.step_files import ARRAYS, EXTRAS, EXTRAS_FILE, Restored, describe, storable
+
+__all__ = ["Checkpointer", "Restored", "read_extras", "restore_params", "saved_arrays", "steps"]
 
 
 class _NoTracebacks(logging.Filter):
@@ -158,7 +149,7 @@ class Checkpointer:
           InputError: no such step, no good step, or a step of another config.
         """
         self.wait()
-        restored = _newest_good(self.folder, abstract_state, step, partial=False, set_aside=True)
+        restored = newest_good(self.folder, abstract_state, step, partial=False, set_aside=True)
         self._manager.reload()
         return restored
 
@@ -175,18 +166,13 @@ class Checkpointer:
         self.close()
 
 
-def steps(folder: epath.PathLike) -> list[int]:
-    """The whole steps in a folder of checkpoints, in order; a save under way is not among them."""
-    return sorted(found.step for found in ocp.path.step.standard_name_format().find_all(folder))
-
-
 def read_extras(folder: epath.PathLike, step: int | None = None) -> tuple[int, dict[str, Any]]:
     """The step (default: the newest whose JSON is good) and the JSON saved with it, without reading arrays.
 
     Raises:
       InputError: no such step, or damaged.
     """
-    found, body = _newest_description(epath.Path(folder), step)
+    found, body = newest_description(epath.Path(folder), step)
     return found, body["extras"]
 
 
@@ -196,7 +182,7 @@ def saved_arrays(folder: epath.PathLike, step: int | None = None) -> dict[str, t
     Raises:
       InputError: no such step, or damaged.
     """
-    _, body = _newest_description(epath.Path(folder), step)
+    _, body = newest_description(epath.Path(folder), step)
     return {name: (dtype, tuple(shape)) for name, (dtype, shape, _) in body["arrays"].items()}
 
 
@@ -213,63 +199,8 @@ def restore_params(folder: epath.PathLike, abstract: Any, step: int | None = Non
     Raises:
       InputError: no such step, no good step, or arrays that the step does not hold.
     """
-    restored = _newest_good(epath.Path(folder).absolute(), abstract, step, partial=True, set_aside=False)
+    restored = newest_good(epath.Path(folder).absolute(), abstract, step, partial=True, set_aside=False)
     return restored.step, restored.state
-
-
-def _candidates(folder: epath.Path, step: int | None) -> list[int]:
-    present = steps(folder)
-    if step is not None and step not in present:
-        have = ", ".join(map(str, present)) or "none"
-        raise InputError(f"{folder}: no checkpoint of step {step}; steps there: {have}")
-    if not present:
-        raise InputError(f"{folder}: no checkpoints there; name a folder that training has written")
-    return [step] if step is not None else present[::-1]
-
-
-def _newest_description(folder: epath.Path, step: int | None) -> tuple[int, dict[str, Any]]:
-    candidates = _candidates(folder, step)
-    for candidate in candidates:
-        try:
-            return candidate, read_description(folder / str(candidate))
-        except Damaged as damage:
-            _report(folder, candidate, damage, step)
-    raise _no_good_step(folder, candidates)
-
-
-def _newest_good(folder: epath.Path, abstract: Any, step: int | None, partial: bool, set_aside: bool) -> Restored:
-    candidates = _candidates(folder, step)
-    for candidate in candidates:
-        try:
-            return read_step(folder / str(candidate), candidate, abstract, partial)
-        except Damaged as damage:
-            _report(folder, candidate, damage, step)
-            if set_aside:
-                _set_aside(folder, candidate)
-    raise _no_good_step(folder, candidates)
-
-
-def _report(folder: epath.Path, step: int, damage: Damaged, asked: int | None) -> None:
-    message = f"checkpoint {folder / str(step)} is damaged: {damage}"
-    if asked is not None:
-        raise InputError(f"{message}; ask for another step of {', '.join(map(str, steps(folder)))}") from damage
-    if jax.process_index() == 0:
-        print(f"warning: {message}; trying the step before it", file=sys.stderr, flush=True)
-
-
-def _no_good_step(folder: epath.Path, tried: list[int]) -> InputError:
-    return InputError(f"{folder}: every checkpoint is damaged ({', '.join(map(str, tried))}); start again in another folder")
-
-
-def _set_aside(folder: epath.Path, step: int) -> None:
-    """Keeps a damaged step as evidence under a name that no step has."""
-    if jax.process_index() == 0:
-        target, number = folder / f"damaged-{step}", 2
-        while target.exists():
-            target, number = folder / f"damaged-{step}-{number}", number + 1
-        (folder / str(step)).rename(target)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"set aside damaged step {step}")
 
 
 def _reason(error: Exception) -> str:
