@@ -1,4 +1,3 @@
-import json
 import os
 import stat
 
@@ -88,12 +87,3 @@ def test_output_folder_refuses_what_cannot_be_written(tmp_path, monkeypatch):
     tmp_path.chmod(stat.S_IREAD | stat.S_IEXEC)
     with pytest.raises(InputError, match="Permission denied"):
         app.output_folder(tmp_path, "--workdir")
-
-
-def test_write_json_is_whole_and_refuses_nan(tmp_path):
-    app.write_json(tmp_path / "results.json", {"a": [1, 2.5]})
-    assert json.loads((tmp_path / "results.json").read_text()) == {"a": [1, 2.5]}
-    with pytest.raises(ValueError, match="Out of range"):
-        app.write_json(tmp_path / "results.json", {"a": float("nan")})
-    assert json.loads((tmp_path / "results.json").read_text()) == {"a": [1, 2.5]}
-    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]

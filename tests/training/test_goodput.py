@@ -1,7 +1,7 @@
 import pytest
 
+from ugf_jax.json_files import JsonLines
 from ugf_jax.training.goodput import SECTIONS, Goodput
-from ugf_jax.training.json_files import JsonLines
 
 
 class Clock:

@@ -1,13 +1,10 @@
 """What every verb shares: flags of its own, help that teaches, exit codes, `results.json`."""
 
-import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import ml_collections
 from absl import flags, logging
 from etils import epath
 
@@ -18,13 +15,18 @@ Main = Callable[[Sequence[str], flags.FlagValues], None]
 
 def run(verb: str, doc: str, own_flags: flags.FlagValues, main: Main, argv: Sequence[str] | None = None) -> NoReturn:
     """Runs a verb as a program: parses `argv` (default: the command line) and exits with the verb's code."""
-    sys.exit(call(verb, doc, own_flags, main, sys.argv[1:] if argv is None else argv))
+    try:
+        code = call(verb, doc, own_flags, main, sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `ugf inspect … | head` ends quietly
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_DONE
+    sys.exit(code)
 
 
 def call(verb: str, doc: str, own_flags: flags.FlagValues, main: Main, argv: Sequence[str]) -> int:
     """Runs a verb and returns its exit code; errors meant for the user become one line on standard error."""
     logging.set_verbosity(logging.WARNING)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `ugf inspect … | head` ends quietly
     if any(a in ("-h", "--help", "-help", "--helpfull") for a in argv):
         print(help_text(verb, doc, own_flags))
         return EXIT_DONE
@@ -46,12 +48,15 @@ def parse_flags(verb: str, own_flags: flags.FlagValues, argv: Sequence[str]) -> 
     Raises:
       InputError: an unknown flag, a value that does not parse, or an unknown `--config.…` key.
     """
+    before, sys.argv = sys.argv, [f"ugf {verb}", *argv]  # where config_flags looks for overrides of a config
     try:
-        return own_flags([f"ugf {verb}", *argv])[1:]
+        return own_flags(sys.argv)[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
         # ml_collections reports unknown keys, wrong types and unreadable config files with these.
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         raise InputError(" ".join(text.split()) + f" (see ugf {verb} --help)") from error
+    finally:
+        sys.argv = before
 
 
 def help_text(verb: str, doc: str, own_flags: flags.FlagValues) -> str:
@@ -79,13 +84,3 @@ def output_folder(path: str | os.PathLike[str], flag: str) -> epath.Path:
     except OSError as error:
         raise InputError(f"{flag} {path}: cannot write there ({error.strerror or error}); name a writable folder") from error
     return folder
-
-
-def write_json(path: epath.PathLike, values: Any) -> None:
-    """Writes `values` as indented JSON, whole or not at all."""
-    path = epath.Path(path)
-    partial = path.parent / f".{path.name}.partial"
-    if isinstance(values, ml_collections.ConfigDict):
-        values = values.to_dict()
-    partial.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
-    partial.replace(path)

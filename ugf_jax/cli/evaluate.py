@@ -29,6 +29,7 @@ from ugf_jax.cli import app
 from ugf_jax.cli.train import use_compilation_cache
 from ugf_jax.errors import InputError
 from ugf_jax.evaluation import tasks
+from ugf_jax.json_files import write_json
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("workdir", None, "Folder of the training run to evaluate.", flag_values=FLAGS)
@@ -53,7 +54,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     results, summaries = tasks.evaluate(
         values.tasks, workdir, data, output, values.step, values.limit, command_line(values), quiet=False
     )
-    app.write_json(output / "results.json", results)
+    write_json(output / "results.json", results)
     for line in summaries:
         print(line)
     print(f"results: {output / 'results.json'}\nreport:  {output / 'report.html'}")

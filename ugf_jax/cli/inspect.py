@@ -27,6 +27,7 @@ from ugf_jax.data.index import Dataset, open_dataset
 from ugf_jax.data.loader import DataSettings, read_image
 from ugf_jax.data.statistics import BucketUse, bucket_uses, spread, text_statistics
 from ugf_jax.errors import InputError
+from ugf_jax.json_files import write_json
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("output", None, "folder for contact_sheet.png and results.json (default: DATA/inspect)", flag_values=FLAGS)
@@ -61,7 +62,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         targets = {use.bucket: use.target or "no bucket" for use in uses}
         _draw(dataset, rows, {row: str(targets[buckets[numbers[row]]]) for row in rows}).save(str(sheet))
         print(f"\n{sheet}: {len(rows)} images of {len(set(numbers[rows].tolist()))} shapes")
-    app.write_json(output / "results.json", {"inspect": _results(dataset, uses, without, texts)})
+    write_json(output / "results.json", {"inspect": _results(dataset, uses, without, texts)})
     print(f"{output / 'results.json'}")
 
 

@@ -34,6 +34,7 @@ from ugf_jax.data.prepare import Prepared, prepare
 from ugf_jax.data.sources import Source, open_sources
 from ugf_jax.data.workers import available_cores
 from ugf_jax.errors import InputError
+from ugf_jax.json_files import write_json
 
 if TYPE_CHECKING:
     from ugf_jax.generation.stored_codes import CodeWriter
@@ -64,7 +65,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     for split, source in sources.items():
         results[split or "all"] = _prepare(source, folder / split, settings, values.workers or available_cores(), writer)
     if not all(r.pop("was_complete") for r in results.values()):
-        app.write_json(folder / "results.json", {"prepare": results})
+        write_json(folder / "results.json", {"prepare": results})
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:

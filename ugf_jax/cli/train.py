@@ -16,7 +16,7 @@ On several hosts start the same command on each, with --distributed (JAX finds t
 
 import os
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 from absl import flags
@@ -26,6 +26,7 @@ from ml_collections import config_flags
 from ugf_jax import config
 from ugf_jax.cli import app
 from ugf_jax.errors import InputError
+from ugf_jax.json_files import write_json
 from ugf_jax.training import stages
 from ugf_jax.training.trainer import train
 
@@ -47,16 +48,28 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         raise InputError(
             "--config=FILE and --workdir=FOLDER are both needed, e.g. --config=experiments/demo.py --workdir=runs/demo"
         )
-    stage_type = stages.find(values.config.get("stage"))
+    stage_type = stages.find(config_stage(values))
     settings = config.parse(stage_type.settings, values.config)
     workdir = app.output_folder(values.workdir, "--workdir")
     join_processes(values)
     use_compilation_cache(workdir)
     if jax.process_index() == 0:
-        app.write_json(workdir / "config.json", config.to_json(settings))
+        write_json(workdir / "config.json", config.to_json(settings))
     summary = train(settings, stage_type.build(settings), workdir, values.allow_data_change)
     if jax.process_index() == 0:
-        app.write_json(workdir / "results.json", summary)
+        write_json(workdir / "results.json", summary)
+
+
+def config_stage(values: flags.FlagValues) -> Any:
+    """The config's `stage`.
+
+    Raises:
+      InputError: the config file could not be loaded; ml_collections tells only now.
+    """
+    try:
+        return values.config.get("stage")
+    except OSError as error:
+        raise InputError(f"--config: {' '.join(str(error.__cause__ or error).split())}") from error
 
 
 def join_processes(values: flags.FlagValues) -> None:

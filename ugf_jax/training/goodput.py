@@ -12,7 +12,7 @@ from typing import Any
 
 from etils import epath
 
-from ugf_jax.training.json_files import JsonLines
+from ugf_jax.json_files import JsonLines
 
 SECTIONS = ("init", "compile", "step", "data", "checkpoint", "evaluation", "other")
 

@@ -11,9 +11,10 @@ from etils import epath
 
 from ugf_jax.data.loader import Batch
 from ugf_jax.errors import InputError
+from ugf_jax.json_files import write_json
 from ugf_jax.training.flops import peak_flops
 from ugf_jax.training.goodput import Goodput
-from ugf_jax.training.metric_log import MetricLog, write_json
+from ugf_jax.training.metric_log import MetricLog
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Stage
 

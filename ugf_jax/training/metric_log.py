@@ -7,12 +7,9 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from ugf_jax.json_files import JsonLines, finite
 from ugf_jax.progress import Progress, human_time
-from ugf_jax.training.json_files import JsonLines, finite, write_json
-from ugf_jax.training.overview import parameter_overview
 from ugf_jax.training.tensorboard import TensorBoard
-
-__all__ = ["MetricLog", "parameter_overview", "write_json"]
 
 
 class MetricLog:

@@ -8,7 +8,7 @@ from etils import epath
 
 from ugf_jax import config
 from ugf_jax.errors import InputError
-from ugf_jax.training.checkpoints import Checkpointer, read_extras, restore_params
+from ugf_jax.training.checkpoints import Checkpointer, read_extras, restore_params, saved_arrays
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.state import TrainState
 
@@ -42,14 +42,20 @@ def find_start(
       InputError: the checkpoint belongs to another config or other data; the message names what differs.
     """
     if own.steps():
-        return _resume(own, settings, data, abstract, allow_data_change, "resumed at step")
+        _check(own.folder, settings, data, allow_data_change)
+        restored = own.restore(abstract)
+        return Start(restored.step, f"resumed at step {restored.step}", state=restored.state)
     if settings.resume:
-        other = Checkpointer(_checkpoints(settings.resume, "config.resume"))
-        return _resume(other, settings, data, abstract, allow_data_change, f"took over {settings.resume} at step")
+        folder = _checkpoints(settings.resume, "config.resume")
+        _check(folder, settings, data, allow_data_change)
+        step, state = restore_params(folder, abstract)  # reads only: the other run may still be going
+        return Start(step, f"took over {settings.resume} at step {step}", state=state)
     if settings.init_from:
         folder = _checkpoints(settings.init_from, "config.init_from")
-        step, restored = restore_params(folder, {"params": abstract.params})
-        return Start(0, f"parameters of {settings.init_from} step {step}", params=restored["params"])
+        averaged = any(name.startswith("ema/") for name in saved_arrays(folder))
+        name = "ema" if averaged else "params"
+        step, restored = restore_params(folder, {name: abstract.params})
+        return Start(0, f"{'averaged ' * averaged}parameters of {settings.init_from} step {step}", params=restored[name])
     return Start(0, "started afresh")
 
 
@@ -60,25 +66,17 @@ def _checkpoints(workdir: str, key: str) -> epath.Path:
     return folder
 
 
-def _resume(
-    source: Checkpointer,
-    settings: TrainSettings,
-    data: Mapping[str, Any],
-    abstract: TrainState,
-    allow_data_change: bool,
-    why: str,
-) -> Start:
-    _, extras = read_extras(source.folder)
-    changed = list(differences(extras["config"], config.to_json(settings), skip=FREE))
+def _check(folder: epath.Path, settings: TrainSettings, data: Mapping[str, Any], allow_data_change: bool) -> None:
+    """Refuses checkpoints of another config or other data."""
+    _, extras = read_extras(folder)
+    changed = differences(extras["config"], config.to_json(settings), skip=FREE)
     if changed:
-        raise InputError(f"{source.folder} belongs to another config: {'; '.join(changed[:5])}; use another --workdir")
-    changed = list(differences(extras["data"], data))
+        raise InputError(f"{folder} belongs to another config: {'; '.join(changed[:5])}; use another --workdir")
+    changed = differences(extras["data"], data)
     if changed and not allow_data_change:
         raise InputError(
-            f"{source.folder} was trained on other data: {'; '.join(changed[:5])}; use another --workdir or --allow_data_change"
+            f"{folder} was trained on other data: {'; '.join(changed[:5])}; use another --workdir or --allow_data_change"
         )
-    restored = source.restore(abstract)
-    return Start(restored.step, f"{why} {restored.step}", state=restored.state)
 
 
 def differences(old: Any, new: Any, path: str = "", skip: tuple[str, ...] = ()) -> list[str]:

@@ -20,8 +20,9 @@ from ugf_jax.training.evaluator import Evaluator
 from ugf_jax.training.flops import forward_flops
 from ugf_jax.training.goodput import Goodput
 from ugf_jax.training.meter import Meter
-from ugf_jax.training.metric_log import MetricLog, parameter_overview
+from ugf_jax.training.metric_log import MetricLog
 from ugf_jax.training.optimizer import make_optimizer, make_schedule
+from ugf_jax.training.overview import parameter_overview
 from ugf_jax.training.preemption import Preemption
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Stage

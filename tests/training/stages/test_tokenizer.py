@@ -62,8 +62,8 @@ def prepare(settings, batch, mesh):
     return state, jax.jit(make_step(stage, optimizer), donate_argnums=0)
 
 
-def run(settings, steps, mesh_settings=MeshSettings(data=1), devices=1):
-    mesh = sharding.make_mesh(mesh_settings, jax.devices()[:devices])
+def run(settings, steps, devices=1, **axes):
+    mesh = sharding.make_mesh(MeshSettings(**axes), jax.devices()[:devices])
     with jax.set_mesh(mesh):
         batch = images()
         state, step = prepare(settings, batch, mesh)
@@ -83,7 +83,7 @@ def test_one_batch_is_learnt_and_details_add_to_the_master():
 
 def test_loss_and_parameters_after_20_steps_do_not_depend_on_the_mesh():
     alone, one = run(make_settings(), 20)
-    together, eight = run(make_settings(), 20, MeshSettings(data=2, fsdp=2, tensor=2), devices=8)
+    together, eight = run(make_settings(), 20, devices=8, data=2, fsdp=2, tensor=2)
     np.testing.assert_allclose([m["loss"] for m in one], [m["loss"] for m in eight], rtol=1e-4)
     # Adam divides by the root of tiny second moments, so rounding shows more in parameters than in the loss.
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), alone, together)

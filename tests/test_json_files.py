@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ugf_jax.errors import InputError
-from ugf_jax.training.json_files import JsonLines, finite, write_json
+from ugf_jax.json_files import JsonLines, finite, write_json
 
 
 def test_lines_come_back_in_order(tmp_path):
