@@ -1,7 +1,7 @@
 """ugf evaluate: measure a checkpoint on held-out data and write a report.
 
   ugf evaluate --workdir=runs/demo --tasks=reconstruction
-  ugf evaluate --workdir=runs/demo --tasks=reconstruction --data=runs/demo/data/test --limit=100 --output=/tmp/evaluation
+  ugf evaluate --workdir=runs/demo --tasks=reconstruction --data=runs/demo/data/test --limit=100 --output=runs/check
 
 The output folder (by default `evaluation` in the work folder) receives
   results.json                   {task: {variant: {metric: {value, stderr, n}}}}, and what was evaluated with what under `run`

@@ -8,7 +8,7 @@ DATA is a folder made by `ugf prepare`. Shows
 and writes contact_sheet.png (images of all shapes with their captions) and results.json to DATA/inspect or --output.
 
   ugf inspect data/clipart/train
-  ugf inspect data/web --scales=256,512 --batch_size=64 --output=/tmp/web
+  ugf inspect data/web --scales=256,512 --batch_size=64 --output=runs/inspect
 """
 
 import dataclasses
