@@ -1,0 +1,68 @@
+"""Drawings left out after looking at them, as patterns over `folder/name` without extension."""
+
+import fnmatch
+
+# Nudity and sexual clothing; weapons and wounds; drugs; political movements and their flags, caricatures of persons,
+# faith as a joke; trade marks; stamped with the author's name or "image not found"; a screen of text; not a picture.
+PATTERNS = (
+    "people/clothing/pantyhose/*",
+    "tools/weapons/*",
+    "*weapon*",
+    "*bullet*",
+    "*cannabis*",
+    "*marijuana*",
+    "logos/*",
+    "recreation/religion/*",
+    "signs_and_symbols/flags/historic/*",
+    "signs_and_symbols/flags/miscellany/*",
+    "unsorted/duplicates/*",
+    "people/silhouette_*",
+    "unsorted/simbol_donna*",
+    "unsorted/ms_*",
+    "unsorted/lam_*",
+    "unsorted/angel_*",
+    "unsorted/silouettedonna*",
+    "*stripper*",
+    "*ampelfrau*",
+    "*route_jakob*",
+    "*mermaid*",
+    "*grenade*",
+    "*gallows*",
+    "*nunchaku*",
+    "*battle_tank*",
+    "*military*",
+    "*ammo_can*",
+    "*dead_frogs*",
+    "*sunwheel*",
+    "*swastika*",
+    "*nazi*",
+    "*xbill*",
+    "*copileft*",
+    "*iraqi_flag*",
+    "*socialist*",
+    "*communis*",
+    "*anarch*",
+    "*confederate*",
+    "*jihad*",
+    "*nude*",
+    "*naked*",
+    "*breast*",
+    "*sex*",
+    "*porn*",
+    "*drunk*",
+    "people/smilies/chav*",
+    "people/clothing/turban*",
+    "people/man_crystal*",
+    "signs_and_symbols/font_samples*",
+    "signs_and_symbols/for_sale_sign*",
+    "signs_and_symbols/flags/europe/spain/valencia*",
+    "decorations/sapin*",
+    "buildings/furniture/mobile_*",
+    "food/beverages/flower-pot*",
+    "transportation/horse*",
+)
+
+
+def is_excluded(name: str) -> bool:
+    """Whether `name`, a path relative to the collection without extension, is left out."""
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in PATTERNS)
