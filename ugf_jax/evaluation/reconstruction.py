@@ -5,8 +5,12 @@ Images keep their native size. Beside each reconstruction stand JPEG and WebP fi
 
 import concurrent.futures
 import dataclasses
+import itertools
+import os
+import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +36,7 @@ class ReconstructionSettings:
       rate_images: about how many images the curve is measured on; whole batches, evenly spaced.
       codecs: to compare with.
       batch_pixels: upper limit of one batch.
-      threads: that read images and measure them while the device computes.
+      threads: batches in work at once; they share the device. The results do not depend on it.
     """
 
     limit: int | None = None
@@ -40,7 +44,11 @@ class ReconstructionSettings:
     rate_images: int = 64
     codecs: tuple[str, ...] = ("jpeg", "webp")
     batch_pixels: int = 2**20
-    threads: int = 2
+    threads: int = min(os.cpu_count() or 1, 8)
+
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "threads"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,31 +95,31 @@ def measure(
     One batch is the unit of work: batches are the same after a kill, so that results are too.
     """
     batches, rated = plan(tokenizer, dataset, settings)
-    todo = [i for i, batch in enumerate(batches) if not all(row in log.samples for row in batch.rows)]
     rows = [row for batch in batches for row in batch.rows]
+    todo = [i for i, batch in enumerate(batches) if not all(row in log.samples for row in batch.rows)]
     done = sum(row in log.samples for row in rows)
-    with (
-        Progress("evaluate reconstruction", len(rows), "images", done=done, quiet=quiet) as progress,
-        concurrent.futures.ThreadPoolExecutor(settings.threads) as pool,
-    ):
-        pending: deque[list[concurrent.futures.Future[Sample]]] = deque()
+    pool = concurrent.futures.ThreadPoolExecutor(settings.threads)
+    # Batches of one canvas take turns, or each would compile the same programs.
+    turns = {batch.canvas: threading.Lock() for batch in batches}
 
-        def finish(futures: list[concurrent.futures.Future[Sample]]) -> None:
-            samples = [future.result() for future in futures]
-            new = sum(sample["row"] not in log.samples for sample in samples)
-            log.append(samples)
-            progress.advance(new, canvas="×".join(map(str, samples[0]["canvas"])))
+    def start(number: int) -> concurrent.futures.Future[list[Sample]]:
+        keeps = settings.keeps if number in rated else ()
+        batch = batches[number]
+        return pool.submit(_measure_batch, tokenizer, dataset, batch, keeps, settings.codecs, turns[batch.canvas])
 
-        for i, images in _read_ahead(pool, dataset, [(i, batches[i]) for i in todo]):
-            batch = batches[i]
-            result = run_batch(tokenizer, batch, images, settings.keeps if i in rated else ())
-            pending.append(
-                [pool.submit(_sample, tokenizer, dataset, settings, batch, result, n) for n in range(len(batch.rows))]
-            )
-            if len(pending) > 2:
-                finish(pending.popleft())
-        for futures in pending:
-            finish(futures)
+    with Progress("evaluate reconstruction", len(rows), "images", done=done, quiet=quiet) as progress:
+        try:
+            # Threads overlap compiling, computing and measuring; the log is written in the order of the plan.
+            waiting = iter(todo)
+            running = deque(start(number) for number in itertools.islice(waiting, settings.threads + 1))
+            while running:
+                samples = running.popleft().result()
+                running.extend(start(number) for number in itertools.islice(waiting, 1))
+                new = sum(sample["row"] not in log.samples for sample in samples)
+                log.append(samples)
+                progress.advance(new, canvas="×".join(map(str, samples[0]["canvas"])))
+        finally:
+            pool.shutdown(cancel_futures=True)
     return [log.samples[row] for row in sorted(rows)]
 
 
@@ -147,27 +155,25 @@ def _read(dataset: Dataset, row: int) -> np.ndarray | ImageRejected:
         return rejected
 
 
-def _read_ahead(
-    pool: concurrent.futures.Executor, dataset: Dataset, batches: Sequence[tuple[int, ShapeBatch]], ahead: int = 2
-) -> Iterator[tuple[int, list[np.ndarray | ImageRejected]]]:
-    reading: deque[tuple[int, concurrent.futures.Future[list[np.ndarray | ImageRejected]]]] = deque()
-    for number, batch in batches:
-        reading.append((number, pool.submit(read_batch, dataset, batch)))
-        if len(reading) > ahead:
-            first, future = reading.popleft()
-            yield first, future.result()
-    for number, future in reading:
-        yield number, future.result()
-
-
-def _sample(
-    tokenizer: Tokenizer, dataset: Dataset, settings: ReconstructionSettings, batch: ShapeBatch, result: BatchResult, n: int
-) -> Sample:
-    sample = {"row": batch.rows[n], "key": dataset.key(batch.rows[n]), "canvas": list(batch.canvas)}
-    image = result.images[n]
-    if isinstance(image, ImageRejected):
-        return sample | {"rejected": str(image)}
-    rates = {keep: (codes[n], pixels[n]) for keep, (codes, pixels) in result.rates.items()}
-    return sample | measure_image(
-        image, result.codes[n], result.master[n], result.full[n], rates, tokenizer.bits, settings.codecs
-    )
+def _measure_batch(
+    tokenizer: Tokenizer,
+    dataset: Dataset,
+    batch: ShapeBatch,
+    keeps: Sequence[float],
+    codec_names: Sequence[str],
+    turn: threading.Lock,
+) -> list[Sample]:
+    images = read_batch(dataset, batch)
+    with turn:
+        result = run_batch(tokenizer, batch, images, keeps)
+    samples = []
+    for n, (row, image) in enumerate(zip(batch.rows, result.images, strict=True)):
+        sample: Sample = {"row": row, "key": dataset.key(row), "canvas": list(batch.canvas)}
+        if isinstance(image, ImageRejected):
+            sample["rejected"] = str(image)
+        else:
+            rates = {keep: (codes[n], pixels[n]) for keep, (codes, pixels) in result.rates.items()}
+            master, full = result.master[n], result.full[n]
+            sample |= measure_image(image, result.codes[n], master, full, rates, tokenizer.bits, codec_names)
+        samples.append(sample)
+    return samples

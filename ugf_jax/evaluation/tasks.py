@@ -93,7 +93,7 @@ def run_reconstruction(job: Job) -> Outcome:
         "step": tokenizer.step,
         "parameters": fingerprint,
         "dataset": job.dataset.fingerprint,
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.identity(),
         "libraries": library_versions(),
     }
     folder = job.output / "reconstruction"
