@@ -1,13 +1,13 @@
 """The curves of a training run, read back from its `metrics.jsonl`."""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from etils import epath
+
+from ugf_jax.json_files import JsonLines
 
 Curve = tuple[np.ndarray, np.ndarray]
 _ABOUT = ("step", "time", "kind")
@@ -19,12 +19,10 @@ def read_history(path: epath.PathLike) -> dict[tuple[str, str], Curve]:
     A missing file gives no curves. Lines that are not whole, values that are not finite numbers and metrics that only some
     lines have are passed over; where a step was logged twice (after a resume) the later line counts.
     """
-    path = epath.Path(path)
-    if not path.exists():
-        return {}
     values: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
-    for line in path.read_text().splitlines():
-        entry = _parse(line)
+    for entry in JsonLines(path).read():
+        if not isinstance(entry.get("step"), int):
+            continue
         for name, value in entry.items():
             if name not in _ABOUT and isinstance(value, (int, float)) and math.isfinite(value):
                 values[entry.get("kind", "train"), name][entry["step"]] = float(value)
@@ -40,14 +38,6 @@ def thin(curve: Curve, points: int = 400) -> Curve:
     starts = np.arange(0, len(steps), each)
     counts = np.diff(np.append(starts, len(steps)))
     return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
-
-
-def _parse(line: str) -> Mapping[str, Any]:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) and isinstance(entry.get("step"), int) else {}
 
 
 def _curve(points: Mapping[int, float]) -> Curve:
