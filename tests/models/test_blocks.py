@@ -32,13 +32,15 @@ def test_hidden_size_costs_what_a_plain_layer_costs():
 @pytest.mark.parametrize("window", [None, 4])
 def test_scanned_layers_equal_the_same_layers_one_by_one(window, randomize):
     stack = GridStack(depth=4, heads=2, window=window)
-    params = randomize(stack.init(jax.random.key(1), X)["params"])
+    params = randomize(jax.eval_shape(lambda: stack.init(jax.random.key(1), X))["params"])
     x = X
     for i in range(4):
         name, layer = ("layer", i) if window is None else (("layer", "shifted_layer")[i % 2], i // 2)
         own = jax.tree.map(lambda p, layer=layer: p[layer], params["blocks"][name])
-        x = GridBlock(2, window, shifted=window is not None and i % 2 == 1).apply({"params": own}, x)
-    np.testing.assert_allclose(stack.apply({"params": params}, X), RMSNorm().apply({"params": params["norm"]}, x), atol=1e-4)
+        x = jax.jit(GridBlock(2, window, shifted=window is not None and i % 2 == 1).apply)({"params": own}, x)
+    np.testing.assert_allclose(
+        jax.jit(stack.apply)({"params": params}, X), RMSNorm().apply({"params": params["norm"]}, x), atol=1e-4
+    )
 
 
 def test_layers_start_different():
@@ -47,18 +49,18 @@ def test_layers_start_different():
 
 
 def test_remat_changes_neither_value_nor_gradient(randomize):
-    params = randomize(GridStack(2, 2).init(jax.random.key(1), X))
+    params = randomize(jax.eval_shape(lambda: GridStack(2, 2).init(jax.random.key(1), X)))
 
     def loss(params, remat):
         return jnp.sum(GridStack(2, 2, remat=remat).apply(params, X) ** 2)
 
-    kept, again = (jax.value_and_grad(loss)(params, remat) for remat in (False, True))
+    kept, again = (jax.jit(jax.value_and_grad(loss), static_argnums=1)(params, remat) for remat in (False, True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), kept, again)
 
 
 def test_a_stack_starts_as_a_norm():
     stack = GridStack(2, 2, window=4)
-    y = stack.apply(stack.init(jax.random.key(1), X), X)
+    y = jax.jit(lambda: stack.apply(stack.init(jax.random.key(1), X), X))()
     np.testing.assert_allclose(y, RMSNorm().apply({"params": {"scale": jnp.ones(16)}}, X), rtol=1e-6)
 
 

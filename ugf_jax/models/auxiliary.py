@@ -132,6 +132,6 @@ def choose_positions(energy: jax.Array, keep: jax.Array | float, threshold: jax.
     flat = energy.reshape(batch, -1)
     rank = jnp.argsort(jnp.argsort(-flat, axis=-1), axis=-1)  # stable: equal energies are ranked by position, never both kept
     keep, threshold = (jnp.broadcast_to(jnp.asarray(x, jnp.float32), (batch,))[:, None] for x in (keep, threshold))
-    # Rounded before ceil: 0.1 * 30 is a little more than 3 in float32.
-    budget = jnp.ceil(jnp.round(keep * (rows * columns), 3))
+    # A little less before rounding up: in float32, 0.1 * 30 is more than 3.
+    budget = jnp.ceil(keep * (rows * columns) - 1e-3)
     return ((rank < budget) & (flat >= threshold)).reshape(batch, rows, columns)

@@ -155,7 +155,7 @@ class DualTokenizer(nn.Module):
         return self._code(image, s.keep if keep is None else keep, s.threshold if threshold is None else threshold).codes
 
     def decode(self, codes: Codes, height: int, width: int, levels: int | None = None) -> Decoded:
-        """Images from codes alone, not clipped.
+        """Images from codes alone. With all levels, `recon` is not clipped.
 
         Args:
           codes: of images of one bucket.
@@ -169,7 +169,9 @@ class DualTokenizer(nn.Module):
         for level, size in enumerate(level_sizes(height, width, s.levels, s.patch)[:levels]):
             up = coarser(recon, *size)
             recon = up + self.auxiliary.decode(codes.auxiliary[level], up, codes.kept[level], level)
-        return Decoded(low, coarser(low, height, width), recon if levels != 0 else coarser(low, height, width))
+        if recon.shape[1:3] != (height, width):
+            recon = coarser(recon, height, width)
+        return Decoded(low, coarser(low, height, width), recon)
 
     def _code(self, image: jax.Array, keep: float, threshold: float, key: jax.Array | None = None) -> TokenizerOutput:
         """The whole way; `key` is given in training only."""
