@@ -6,8 +6,11 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-slow check format lock setup clean
 
-demo: $(READY)  ## Train the two tokenizers on real images, evaluate them, write runs/demo/report.html.
-	@$(BIN)/python -m ugf_jax.cli.demo
+# The same verbs that a user types; each continues where it was stopped, and says so when there is nothing left to do.
+demo: $(READY)  ## Train the two tokenizers on real images, evaluate them on held-out ones, write runs/demo/report.html.
+	@$(BIN)/ugf prepare clipart runs/demo/data
+	@$(BIN)/ugf train --config=experiments/demo.py --workdir=runs/demo
+	@$(BIN)/ugf evaluate --workdir=runs/demo --data=runs/demo/data/test --limit=96 --report=runs/demo/report.html
 
 test: $(READY) check  ## Lint, types and the whole quick test suite.
 	@$(BIN)/python -m pytest -n 2 -q -m "not slow" tests

@@ -8,25 +8,27 @@ from ugf_jax.config import config_dict
 from ugf_jax.training.stages.tokenizer import Settings
 
 
-def get_config():
+def get_config(root="runs/demo"):
     """About 1.3 million parameters a tokenizer."""
     config = config_dict(Settings())
-    config.steps = 400
+    config.steps = 600
     config.log_every = 10
 
-    config.data.datasets = ("runs/demo/data/train",)
-    config.data.scales = ((256, 16),)
-    config.data.max_stretch = 0.1
-    config.data.max_crop = 0.1
-    config.evaluation.dataset = "runs/demo/data/validation"
+    config.data.datasets = (root + "/data/train",)
+    config.data.scales = ((256, 8),)
+    config.data.max_stretch = 0.15  # five buckets instead of fifteen: each is a compilation, and the demo has minutes
+    config.data.max_crop = 0.15
+    config.evaluation.dataset = root + "/data/validation"
     config.evaluation.every = 100
     config.evaluation.images = 48
     config.evaluation.batch_size = 8
     config.checkpoint.every = 100
 
     for part in (config.model.master, config.model.auxiliary):
-        part.width, part.depth, part.heads = 128, 4, 4
+        part.width, part.depth, part.heads, part.window = 128, 2, 4, 8
     config.model.auxiliary.groups = 4
+    for weights in (config.objective.master, config.objective.auxiliary):
+        weights.l1, weights.l2, weights.gradient, weights.laplacian, weights.ms_ssim = 1.0, 2.0, 0.5, 0.0, 0.0
     config.model.auxiliary.master_corruption = 0.0
     config.model.auxiliary.dropout = 0.0
 

@@ -5,6 +5,7 @@ import pytest
 
 from ugf_jax.errors import InputError
 from ugf_jax.evaluation import tasks
+from ugf_jax.training.digests import fingerprint
 
 
 @pytest.fixture
@@ -60,5 +61,5 @@ def test_unknown_tasks_are_refused_with_the_known_ones():
 
 def test_fingerprint_sees_values_names_and_shapes():
     trees = [{"a": jnp.ones(4)}, {"a": jnp.ones(4).at[2].set(2)}, {"b": jnp.ones(4)}, {"a": jnp.ones((2, 2))}]
-    assert len({tasks.parameter_fingerprint(t) for t in trees}) == 4
-    assert tasks.parameter_fingerprint({"a": jnp.ones(4)}) == tasks.parameter_fingerprint(trees[0])
+    assert len({fingerprint(t) for t in trees}) == 4
+    assert fingerprint({"a": jnp.ones(4)}) == fingerprint(trees[0])

@@ -37,6 +37,7 @@ flags.DEFINE_list("tasks", ["reconstruction"], "Tasks, separated by commas.", fl
 flags.DEFINE_string("data", None, "Prepared dataset; by default config.evaluation.dataset of the run.", flag_values=FLAGS)
 flags.DEFINE_integer("step", None, "Which checkpoint; by default the newest that is sound.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer("limit", None, "Only so many items, evenly spaced over the data.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_string("report", None, "Where to write the page; by default report.html in the output folder.", flag_values=FLAGS)
 flags.DEFINE_string("output", None, "Folder for the results; by default WORKDIR/evaluation.", flag_values=FLAGS)
 
 
@@ -50,14 +51,15 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     workdir = epath.Path(values.workdir)
     data = values.data or default_data(workdir)
     output = app.output_folder(values.output or workdir / "evaluation", "--output")
+    report = values.report or output / "report.html"
     use_compilation_cache(output)
     results, summaries = tasks.evaluate(
-        values.tasks, workdir, data, output, values.step, values.limit, command_line(values), quiet=False
+        values.tasks, workdir, data, output, values.step, values.limit, command_line(values), report=report
     )
     write_json(output / "results.json", results)
     for line in summaries:
         print(line)
-    print(f"results: {output / 'results.json'}\nreport:  {output / 'report.html'}")
+    print(f"results: {output / 'results.json'}\nreport:  {report}")
 
 
 def default_data(workdir: epath.Path) -> str:
@@ -82,7 +84,7 @@ def default_data(workdir: epath.Path) -> str:
 def command_line(values: flags.FlagValues) -> str:
     """The command that repeats this evaluation."""
     parts = ["ugf", "evaluate"]
-    for name in ("workdir", "tasks", "data", "step", "limit", "output"):
+    for name in ("workdir", "tasks", "data", "step", "limit", "output", "report"):
         value = values[name].value
         if value is not None:
             parts.append(f"--{name}=" + (",".join(value) if isinstance(value, list) else str(value)))

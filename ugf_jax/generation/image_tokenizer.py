@@ -1,9 +1,9 @@
 """A trained dual tokenizer for users: pictures of any size to codes and back."""
 
-import hashlib
+import functools
 import os
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,9 @@ from etils import epath
 from ugf_jax import config
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.errors import InputError
-from ugf_jax.models.tokenizer import Codes, Decoded, DualTokenizer, TokenizerSettings
+from ugf_jax.models.tokenizer import Codes, DualTokenizer, TokenizerSettings
 from ugf_jax.training.checkpoints import read_extras, restore_params
+from ugf_jax.training.digests import fingerprint
 from ugf_jax.training.stages.tokenizer import Settings, build, to_float
 
 
@@ -37,15 +38,17 @@ class ImageTokenizer:
         self.canvas = settings.auxiliary.patch
         model = DualTokenizer(settings)
 
-        def encode(variables: Any, image: jax.Array, keep: jax.Array) -> Codes:
-            return cast(Codes, model.apply(variables, to_float(image), keep=keep, method="encode"))
+        def method(name: str) -> Any:
+            return functools.partial(model.apply, method=name)
 
-        def decode(variables: Any, codes: Codes, height: int, width: int, levels: int | None) -> jax.Array:
-            decoded = model.apply(variables, codes, height, width, levels, method="decode")
-            return to_pixels(cast(Decoded, decoded).recon)
-
-        self._encode = jax.jit(encode)
-        self._decode = jax.jit(decode, static_argnums=(2, 3, 4))
+        # The master has one size, so it is compiled once a batch size; only the auxiliary is compiled for every canvas.
+        self._squash = jax.jit(lambda image: method("squash")({}, to_float(image)))
+        self._encode_master = jax.jit(method("encode_master"))
+        self._encode_auxiliary = jax.jit(lambda v, image, *rest: method("encode_auxiliary")(v, to_float(image), *rest))
+        self._decode_master = jax.jit(method("decode_master"))
+        self._decode_auxiliary = jax.jit(
+            lambda v, *rest: to_pixels(method("decode_auxiliary")(v, *rest)), static_argnums=(3, 4, 5)
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], step: int | None = None) -> Self:
@@ -75,11 +78,8 @@ class ImageTokenizer:
         return -(-height // self.canvas) * self.canvas, -(-width // self.canvas) * self.canvas
 
     def digest(self) -> str:
-        """SHA-256 of the variables: tells one training of the same model from another."""
-        digest = hashlib.sha256()
-        for leaf in jax.tree.leaves(self.variables):
-            digest.update(np.asarray(leaf).tobytes())
-        return digest.hexdigest()
+        """Tells one training of the same model from another."""
+        return fingerprint(self.variables)
 
     def encode(self, images: np.ndarray, keep: float | None = None) -> list[ImageCodes]:
         """Codes of images of one size.
@@ -92,7 +92,9 @@ class ImageTokenizer:
         bottom, right = (p - s for p, s in zip(self.padded_shape(height, width), (height, width), strict=True))
         padded = np.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
         share = self.settings.auxiliary.keep if keep is None else keep
-        codes = jax.device_get(self._encode(self.variables, padded, jnp.float32(share)))
+        master, low = self._encode_master(self.variables, self._squash(padded))
+        auxiliary, kept = self._encode_auxiliary(self.variables, padded, low, jnp.float32(share))
+        codes = jax.device_get(Codes(master, auxiliary, kept))
         size = (padded.shape[1], padded.shape[2])
         return [_unbatch(codes, i, size) for i in range(len(images))]
 
@@ -114,7 +116,9 @@ class ImageTokenizer:
         for one in codes:
             if tuple(one.bucket) != canvas:
                 raise InputError(f"codes of a {one.bucket[0]}x{one.bucket[1]} canvas; {size[0]}x{size[1]} pixels need {canvas}")
-        return np.asarray(self._decode(self.variables, _batch(codes), *canvas, levels))[:, : size[0], : size[1]]
+        batch = _batch(codes)
+        low = self._decode_master(self.variables, batch.master)
+        return np.asarray(self._decode_auxiliary(self.variables, low, batch, *canvas, levels))[:, : size[0], : size[1]]
 
     def reconstruct(self, images: np.ndarray, keep: float | None = None) -> dict[str, Any]:
         """Encodes and decodes uint8 `[batch, height, width, 3]`: `{"master": uint8, "full": uint8, "codes": [ImageCodes]}`."""

@@ -93,6 +93,15 @@ class Decoded:
     recon: jax.Array
 
 
+@flax.struct.dataclass
+class _Levels:
+    """All levels coded: outputs, `Codes.auxiliary`, and the mean of the quantizer's losses."""
+
+    outputs: tuple[LevelOutput, ...]
+    codes: tuple[jax.Array, ...]
+    loss: jax.Array
+
+
 def resize(image: jax.Array, height: int, width: int) -> jax.Array:
     """Cubic resampling `[batch, height, width, channels]`, antialiased where it shrinks."""
     if image.shape[1:3] == (height, width):
@@ -151,8 +160,9 @@ class DualTokenizer(nn.Module):
 
     def encode(self, image: jax.Array, keep: float | None = None, threshold: float | None = None) -> Codes:
         """Codes of `[batch, height, width, 3]` in [-1, 1]; `keep` and `threshold` replace those of the settings."""
-        s = self.settings.auxiliary
-        return self._code(image, s.keep if keep is None else keep, s.threshold if threshold is None else threshold).codes
+        index, low = self.encode_master(self.squash(image))
+        auxiliary, kept = self.encode_auxiliary(image, low, keep, threshold)
+        return Codes(index, auxiliary, kept)
 
     def decode(self, codes: Codes, height: int, width: int, levels: int | None = None) -> Decoded:
         """Images from codes alone. With all levels, `recon` is not clipped.
@@ -163,25 +173,58 @@ class DualTokenizer(nn.Module):
           width: of the bucket in pixels.
           levels: how many of the coarsest levels to add; None for all, 0 for the master's image alone.
         """
+        low = self.decode_master(codes.master)
+        return Decoded(low, coarser(low, height, width), self.decode_auxiliary(low, codes, height, width, levels))
+
+    def squash(self, image: jax.Array) -> jax.Array:
+        """What the master sees of `[batch, height, width, 3]`: `[batch, size, size, 3]`."""
+        return resize(image, self.settings.master.size, self.settings.master.size)
+
+    def encode_master(self, low: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Codes `[batch, grid, grid]` of `[batch, size, size, 3]`, and the image that they give."""
+        master = self.master(low)
+        return master.index, master.recon
+
+    def encode_auxiliary(
+        self, image: jax.Array, low: jax.Array, keep: float | None = None, threshold: float | None = None
+    ) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+        """`Codes.auxiliary` and `Codes.kept` of an image, given the master's image `low`."""
         s = self.settings.auxiliary
-        low = self.master.decode(codes.master)
+        levels = self._levels(image, low, s.keep if keep is None else keep, s.threshold if threshold is None else threshold)
+        return levels.codes, tuple(o.kept for o in levels.outputs)
+
+    def decode_master(self, index: jax.Array) -> jax.Array:
+        """The image `[batch, size, size, 3]` of master codes `[batch, grid, grid]`, not clipped."""
+        return self.master.decode(index)
+
+    def decode_auxiliary(self, low: jax.Array, codes: Codes, height: int, width: int, levels: int | None = None) -> jax.Array:
+        """The image `[batch, height, width, 3]` of auxiliary codes and the master's image `low`; see `decode`."""
+        s = self.settings.auxiliary
         recon = low
         for level, size in enumerate(level_sizes(height, width, s.levels, s.patch)[:levels]):
             up = coarser(recon, *size)
             recon = up + self.auxiliary.decode(codes.auxiliary[level], up, codes.kept[level], level)
-        if recon.shape[1:3] != (height, width):
-            recon = coarser(recon, height, width)
-        return Decoded(low, coarser(low, height, width), recon)
+        return coarser(recon, height, width) if levels == 0 or recon.shape[1:3] != (height, width) else recon
 
     def _code(self, image: jax.Array, keep: float, threshold: float, key: jax.Array | None = None) -> TokenizerOutput:
         """The whole way; `key` is given in training only."""
-        s = self.settings.auxiliary
-        low = resize(image, self.settings.master.size, self.settings.master.size)
+        low = self.squash(image)
         master = self.master(low, derive(key, "master"))
         recon = master.recon
-        if key is not None and s.master_corruption:
+        if key is not None and self.settings.auxiliary.master_corruption:
             recon = self.master.decode(self._corrupt(master.index, derive(key, "corruption")))
+        levels = self._levels(image, recon, keep, threshold, key)
+        codes = Codes(master.index, levels.codes, tuple(o.kept for o in levels.outputs))
+        commitment = {"master_commitment": master.loss, "auxiliary_commitment": levels.loss}
+        return TokenizerOutput(
+            low, master.recon, levels.outputs, levels.outputs[-1].recon, codes, commitment, self._counts(codes)
+        )
 
+    def _levels(
+        self, image: jax.Array, recon: jax.Array, keep: float, threshold: float, key: jax.Array | None = None
+    ) -> _Levels:
+        """Codes what `recon` (the master's, of whatever size) misses of the image, level by level."""
+        s = self.settings.auxiliary
         outputs, codes, losses = [], [], []
         for level, (height, width) in enumerate(level_sizes(image.shape[1], image.shape[2], s.levels, s.patch)):
             target = resize(image, height, width)
@@ -195,9 +238,7 @@ class DualTokenizer(nn.Module):
             codes.append(jnp.where(kept[..., None], coded.quantized.index, 0))
             losses.append(coded.quantized.loss)
 
-        all_codes = Codes(master.index, tuple(codes), tuple(o.kept for o in outputs))
-        commitment = {"master_commitment": master.loss, "auxiliary_commitment": jnp.mean(jnp.stack(losses))}
-        return TokenizerOutput(low, master.recon, tuple(outputs), recon, all_codes, commitment, self._counts(all_codes))
+        return _Levels(tuple(outputs), tuple(codes), jnp.mean(jnp.stack(losses)))
 
     def _corrupt(self, index: jax.Array, key: jax.Array) -> jax.Array:
         """Makes a random part, up to `master_corruption`, of each image's master codes `[batch, grid, grid]` random."""
