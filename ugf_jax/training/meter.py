@@ -52,6 +52,7 @@ class Meter:
 
     def push(self, step: int, batch: Batch, metrics: dict[str, jax.Array]) -> None:
         """Takes a dispatched step and reads the one before it."""
+        self._resume()
         before, self.pending = self.pending, (step, batch, metrics)
         if before:
             self._read(*before)
@@ -65,7 +66,6 @@ class Meter:
 
     def _read(self, step: int, batch: Batch, metrics: dict[str, jax.Array]) -> None:
         values = jax.device_get(metrics)
-        self._resume()
         self.images += batch.arrays["image"].shape[0] * jax.process_count()
         self.work += self.flops[batch.bucket]
         self.window.append(values)
@@ -114,7 +114,8 @@ class Meter:
             self.since, self.running = time.monotonic(), True
 
     def _give_up(self, step: int, batch: Batch, values: dict[str, np.ndarray]) -> None:
-        path = self.workdir / "diagnostics" / f"step-{step}.json"
+        process = jax.process_index()  # each has its own rows
+        path = self.workdir / "diagnostics" / (f"step-{step}.json" if process == 0 else f"step-{step}-process-{process}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         recent = [{k: repr(v) for k, v in w.items() if np.ndim(v) == 0} for w in self.window[-self.settings.max_bad_steps :]]
         bundle = {"step": step, "bucket": str(batch.bucket), "rows": batch.arrays["row"].tolist(), "metrics": recent}

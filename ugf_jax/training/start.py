@@ -84,5 +84,10 @@ def differences(old: Any, new: Any, path: str = "", skip: tuple[str, ...] = ()) 
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = [k for k in dict.fromkeys([*old, *new]) if k not in skip]
         return [d for k in keys for d in differences(old.get(k), new.get(k), f"{path}.{k}" if path else k)]
-    old, new = (list(v) if isinstance(v, tuple) else v for v in (old, new))
+    old, new = _lists(old), _lists(new)
     return [] if old == new else [f"{path}: {old} -> {new}"]
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as lists, at any depth: JSON has no tuples."""
+    return [_lists(v) for v in value] if isinstance(value, (tuple, list)) else value
