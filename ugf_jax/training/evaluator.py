@@ -1,5 +1,7 @@
 """Periodic evaluation while training: the same images every time, and a grid of pictures to look at."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,7 @@ from ugf_jax.data.once import batches_once
 from ugf_jax.training import sharding
 from ugf_jax.training.metric_log import MetricLog
 from ugf_jax.training.settings import TrainSettings
-from ugf_jax.training.stage import Stage
+from ugf_jax.training.stage import ModelState, Params, Stage
 from ugf_jax.training.state import TrainState
 
 
@@ -21,8 +23,9 @@ class Evaluator:
 
     def __init__(self, settings: TrainSettings, stage: Stage, mesh: jax.sharding.Mesh, workdir: epath.Path, log: MetricLog):
         self.settings, self.stage, self.mesh, self.workdir, self.log = settings, stage, mesh, workdir, log
-        self.evaluate = jax.jit(stage.evaluate)
-        self.sample = jax.jit(stage.sample) if stage.sample else None
+        everywhere = sharding.replicated(mesh)  # a process can read only what its own devices hold
+        self.measure = jax.jit(functools.partial(_sums, stage), out_shardings=everywhere)
+        self.sample = jax.jit(stage.sample, out_shardings=everywhere) if stage.sample else None
         self.latest: dict[str, float] = {}
         self.batches: list[Batch] = []
         if settings.evaluation.dataset:
@@ -47,10 +50,10 @@ class Evaluator:
         count = 0.0
         for batch in self.batches:
             arrays = sharding.to_global({k: batch.arrays[k] for k in ("image", "mask")}, self.mesh)
-            mask = arrays.pop("mask").astype(jnp.float32)
-            for name, values in self.evaluate(params, state.model_state, arrays).items():
-                sums[name] = sums.get(name, 0.0) + float(jnp.sum(values * mask))
-            count += float(jnp.sum(mask))
+            batch_sums, batch_count = jax.device_get(self.measure(params, state.model_state, arrays))
+            for name, value in batch_sums.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            count += float(batch_count)
         self.latest = {name: total / count for name, total in sums.items()}
         self.log.write(step, "validation", self.latest)
         if self.sample and self.settings.evaluation.samples:
@@ -69,6 +72,15 @@ class Evaluator:
                 break
         width = max(r.shape[1] for r in rows)
         return np.concatenate([np.pad(r, ((0, 4), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows])
+
+
+def _sums(
+    stage: Stage, params: Params, state: ModelState, arrays: dict[str, jax.Array]
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    """The measures summed over the images of a batch that the mask counts, and their number."""
+    mask = arrays["mask"].astype(jnp.float32)
+    values = stage.evaluate(params, state, {"image": arrays["image"]})
+    return {name: jnp.sum(value * mask) for name, value in values.items()}, jnp.sum(mask)
 
 
 def _as_row(pictures: np.ndarray) -> np.ndarray:

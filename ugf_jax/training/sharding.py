@@ -112,6 +112,11 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, BATCH)
 
 
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Whole on every device, so that each process can read it."""
+    return NamedSharding(mesh, P())
+
+
 def to_global(arrays: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """Joins every process's slice of a batch into global arrays `[global batch, …]`."""
     sharding = batch_sharding(mesh)

@@ -163,8 +163,10 @@ def compile_buckets(
     step: Callable[..., Any], abstract: TrainState, specs: dict[Bucket, Specs], note: Callable[[str], None]
 ) -> dict[Bucket, Callable[..., Any]]:
     """One executable a bucket, made before the loop so that no step waits for a compiler."""
-    jitted = jax.jit(step, donate_argnums=0)
     mesh = jax.sharding.get_mesh()
+    # The state leaves a step as it came in, whatever the compiler would prefer; metrics go whole to every process.
+    shardings = jax.tree.map(lambda x: x.sharding, abstract), sharding.replicated(mesh)
+    jitted = jax.jit(step, donate_argnums=0, out_shardings=shardings)
 
     def compile_one(bucket: Bucket) -> Callable[..., Any]:
         with jax.set_mesh(mesh):  # the mesh in force belongs to a thread
