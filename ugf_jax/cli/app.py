@@ -80,7 +80,7 @@ def output_folder(path: str | os.PathLike[str], flag: str) -> epath.Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"
         probe.write_text("")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another host may have a process of this number
     except OSError as error:
         raise InputError(f"{flag} {path}: cannot write there ({error.strerror or error}); name a writable folder") from error
     return folder
