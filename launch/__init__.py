@@ -1,0 +1,1 @@
+"""Ways to start several training processes; run from the root of the repository."""
