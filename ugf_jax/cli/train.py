@@ -15,6 +15,7 @@ On several hosts start the same command on each, with --distributed (JAX finds t
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -29,6 +30,9 @@ from ugf_jax.errors import InputError
 from ugf_jax.json_files import write_json
 from ugf_jax.training import stages
 from ugf_jax.training.trainer import train
+
+# How long a process that has ended waits for the others to end: one that failed alone must not look alive for long.
+LEAVING_SECONDS = 30
 
 FLAGS = flags.FlagValues()
 config_flags.DEFINE_config_file("config", None, "Config file, e.g. experiments/demo.py.", flag_values=FLAGS)
@@ -55,7 +59,12 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     use_compilation_cache(workdir)
     if jax.process_index() == 0:
         write_json(workdir / "config.json", config.to_json(settings))
-    summary = train(settings, stage_type.build(settings), workdir, values.allow_data_change)
+    try:
+        summary = train(settings, stage_type.build(settings), workdir, values.allow_data_change)
+    except InputError as error:
+        if jax.process_count() > 1:
+            leave_the_others(error)
+        raise
     if jax.process_index() == 0:
         write_json(workdir / "results.json", summary)
 
@@ -77,9 +86,17 @@ def join_processes(values: flags.FlagValues) -> None:
     if values.coordinator:
         if values.num_processes is None or values.process_id is None:
             raise InputError("--coordinator needs --num_processes and --process_id")
-        jax.distributed.initialize(values.coordinator, values.num_processes, values.process_id)
+        several = (values.coordinator, values.num_processes, values.process_id)
+        jax.distributed.initialize(*several, shutdown_timeout_seconds=LEAVING_SECONDS)
     elif values.distributed:
-        jax.distributed.initialize()
+        jax.distributed.initialize(shutdown_timeout_seconds=LEAVING_SECONDS)
+
+
+def leave_the_others(error: InputError) -> NoReturn:
+    """Ends this process of several at once: an orderly end waits for the others and, where they wait too, aborts."""
+    print(f"ugf train: {error}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(error.exit_code)
 
 
 def use_compilation_cache(workdir: epath.Path) -> None:
