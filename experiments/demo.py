@@ -11,18 +11,18 @@ from ugf_jax.training.stages.tokenizer import Settings
 def get_config(root="runs/demo"):
     """About 1.3 million parameters a tokenizer."""
     config = config_dict(Settings())
-    config.steps = 600
-    config.log_every = 10
+    config.steps = 900
+    config.log_every = 20
 
     config.data.datasets = (root + "/data/train",)
     config.data.scales = ((256, 8),)
     config.data.max_stretch = 0.15  # five buckets instead of fifteen: each is a compilation, and the demo has minutes
     config.data.max_crop = 0.15
     config.evaluation.dataset = root + "/data/validation"
-    config.evaluation.every = 100
+    config.evaluation.every = 150
     config.evaluation.images = 48
     config.evaluation.batch_size = 8
-    config.checkpoint.every = 100
+    config.checkpoint.every = 150
 
     for part in (config.model.master, config.model.auxiliary):
         part.width, part.depth, part.heads, part.window = 128, 2, 4, 8

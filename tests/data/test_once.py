@@ -47,7 +47,9 @@ def test_hosts_together_see_what_one_host_sees(dataset):
 
 
 def test_limit_takes_the_first_images(dataset):
-    rows = [int(r) for b in collect(dataset, limit=3) for r, real in zip(b.arrays["row"], b.arrays["mask"], strict=True) if real]
+    rows = [
+        int(r) for b in collect(dataset, limit=3) for r, real in zip(b.arrays["row"], b.arrays["mask"], strict=True) if real
+    ]
     assert sorted(rows) == [1, 2, 3]
 
 

@@ -2,8 +2,8 @@
 
 import fnmatch
 
-# Nudity and sexual clothing; weapons and wounds; drugs; political movements and their flags, caricatures of persons,
-# faith as a joke; trade marks; stamped with the author's name or "image not found"; a screen of text; not a picture.
+# Nudity and sexual clothing; weapons, wounds and war; drugs; political movements and their flags; slurs and caricatures;
+# religion; trade marks; addresses and telephone numbers of persons; drawings that their name or folder misnames.
 PATTERNS = (
     "people/clothing/pantyhose/*",
     "tools/weapons/*",
@@ -59,6 +59,9 @@ PATTERNS = (
     "decorations/sapin*",
     "buildings/furniture/mobile_*",
     "food/beverages/flower-pot*",
+    "signs_and_symbols/flags/europe/map_of_europe*",
+    "signs_and_symbols/flags/europe/spain/spanish_regions*",
+    "animals/mascot_*",
     "transportation/horse*",
 )
 
