@@ -115,7 +115,8 @@ class ImageTokenizer:
         canvas = self.padded_shape(*size)
         for one in codes:
             if tuple(one.bucket) != canvas:
-                raise InputError(f"codes of a {one.bucket[0]}x{one.bucket[1]} canvas; {size[0]}x{size[1]} pixels need {canvas}")
+                found, wanted, needed = (f"{h}x{w}" for h, w in (one.bucket, size, canvas))
+                raise InputError(f"codes of a {found} canvas; an image of {wanted} pixels has codes of {needed}")
         batch = _batch(codes)
         low = self._decode_master(self.variables, batch.master)
         return np.asarray(self._decode_auxiliary(self.variables, low, batch, *canvas, levels))[:, : size[0], : size[1]]
