@@ -59,8 +59,8 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     settings = config.parse(PrepareSettings, {f: getattr(values, f) for f in PrepareSettings.__dataclass_fields__}, "flag")
     sources = open_sources(name, values.split, values.image_root, values.data_dir)
     _check_apart(name, out)
-    folder = pathlib.Path(app.output_folder(out, "OUT"))
     writer = _code_writer(values.tokenize, values.drop_pixels)
+    folder = pathlib.Path(app.output_folder(out, "OUT"))
     results: dict[str, Any] = {}
     for split, source in sources.items():
         results[split or "all"] = _prepare(source, folder / split, settings, values.workers or available_cores(), writer)

@@ -9,7 +9,7 @@ import numpy as np
 from ugf_jax import config
 from ugf_jax.data.buckets import assign, fit, make_buckets
 from ugf_jax.data.image import decode
-from ugf_jax.data.loader import DataSettings
+from ugf_jax.data.loader import CHECKED, DataSettings
 from ugf_jax.data.records import ImageCodes, Record
 from ugf_jax.errors import InputError
 from ugf_jax.generation.image_tokenizer import ImageTokenizer
@@ -66,7 +66,7 @@ class CodeWriter:
         for bucket, places in members.items():
             for start in range(0, len(places), BATCH):
                 chunk = places[start : start + BATCH]
-                images = [fit(decode(records[i].images[n]), self.buckets[bucket], self.settings) for i, n in chunk]
+                images = [fit(decode(records[i].images[n], CHECKED), self.buckets[bucket], self.settings) for i, n in chunk]
                 filled = np.stack(images + [images[-1]] * (BATCH - len(images)))  # one batch size: one compilation
                 codes |= dict(zip(chunk, self.tokenizer.encode(filled), strict=False))
         return [
