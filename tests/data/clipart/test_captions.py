@@ -62,6 +62,7 @@ def test_folders_shape_the_phrase():
     assert phrase("recreation/games/cards/white/white_d_7.png", "card").endswith("the seven of diamonds")
     assert phrase("signs_and_symbols/flags/america/cook_islands.png").endswith("the flag of the cook islands")
     assert phrase("signs_and_symbols/flags/america/united_states/usa_hawaii.png").endswith("the flag of hawaii, usa")
+    assert phrase("signs_and_symbols/flags/europe/map.png", "Map of Iceland").endswith("of a map of iceland")
     assert phrase("transportation/aiga-symbols/aiga_coffee_shop1.png").endswith("a sign for coffee shop")
     assert phrase("shapes/jigsaw/jigsaw_red_10.png").endswith("a red jigsaw piece")
     assert phrase("shapes/flowchart/fc23.png").endswith("a flowchart symbol")

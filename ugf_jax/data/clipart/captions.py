@@ -108,9 +108,9 @@ def _words(text: str, author: str) -> str:
 def _phrase(words: str, folder: str, kind: str) -> str:
     """The subject as a noun phrase with its article."""
     pattern, noun = wording.PATTERNS.get(_longest_key(wording.PATTERNS, folder) or "", ("{}", ""))
-    if noun and set(noun.split()) & set(words.split()):
+    if words.startswith("map of") or (noun and set(noun.split()) & set(words.split())):
         pattern = "{}"
-    if noun == "flag":
+    if noun == "flag" and not words.startswith("map of"):
         words = _place(words)
     if not words:
         pattern, words = "{}", kind or "object"

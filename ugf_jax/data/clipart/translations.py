@@ -23,16 +23,16 @@ bus opposite=sign of a bus lane in the other direction; bussiness woman donna in
 butterfly from star=butterfly; button blue=blue button; button yellow=yellow button; bypasspruner=pruning shears
 c rollandin francesco=ladybird; cacuts=cactus; calamita=magnet; calcolatrice=calculator; calebasse=calabash
 calzettoni=long socks; camicia in seta=silk shirt; cammello=camel; canada - saskatuan=saskatchewan, canada
-canarias=map of the canary islands; candela=candle; canguro=kangaroo; cani e gatti , cat and dog=cat and dog
-cani e gatti, cat and dog=cat and dog; capitello modanatura modanature moulure moulures=moulding; carpentiere=carpenter
-carretta da cantiere=wheelbarrow; carta=sheet of paper; cartella dossier directory=folder; cartes=card suits
-cartoon vgcats fanart=cartoon cat; casa dei sogni=dream house; casa in campagna=country house
-casa plurifamigliare=apartment house; casa verde=green house; casco con microfono=helmet with a microphone
-cassa d'epoca=antique cash register; cassa negozio=cash register; cassette video=video cassettes
-cat scrathing post=cat scratching post; caterpillar=bulldozer; cavalletta=grasshopper; cavallo=horse
-cdfrontcover=the cover of a cd; cdlabel=the label of a cd; celticknotwork trianglesimple=triangular celtic knot
-cestino pieno=full waste basket; cestino vuoto=empty waste basket; cesto=basket; cfbulb brightlit=lit energy saving lamp
-cfbulb notlit=energy saving lamp; chalet di montagna=mountain chalet
+canarian islands=map of the canary islands; canarias=map of the canary islands; candela=candle; canguro=kangaroo
+cani e gatti , cat and dog=cat and dog; cani e gatti, cat and dog=cat and dog
+capitello modanatura modanature moulure moulures=moulding; carpentiere=carpenter; carretta da cantiere=wheelbarrow
+carta=sheet of paper; cartella dossier directory=folder; cartes=card suits; cartoon vgcats fanart=cartoon cat
+casa dei sogni=dream house; casa in campagna=country house; casa plurifamigliare=apartment house; casa verde=green house
+casco con microfono=helmet with a microphone; cassa d'epoca=antique cash register; cassa negozio=cash register
+cassette video=video cassettes; cat scrathing post=cat scratching post; caterpillar=bulldozer; cavalletta=grasshopper
+cavallo=horse; cdfrontcover=the cover of a cd; cdlabel=the label of a cd
+celticknotwork trianglesimple=triangular celtic knot; cestino pieno=full waste basket; cestino vuoto=empty waste basket
+cesto=basket; cfbulb brightlit=lit energy saving lamp; cfbulb notlit=energy saving lamp; chalet di montagna=mountain chalet
 chalet di montagna architetto francesco rollandin=mountain chalet; champignon=mushroom; chateau=castle
 chaussee particulierementglissante=slippery road; chess pieces=chess piece; chiave=key; chomper=pac-man
 cigni bianchi e neri=black and white swans; cigno=swan; cigno di notte nella palude=swan at night in a swamp
