@@ -57,15 +57,13 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     workdir = app.output_folder(values.workdir, "--workdir")
     join_processes(values)
     use_compilation_cache(workdir)
-    if jax.process_index() == 0:
-        write_json(workdir / "config.json", config.to_json(settings))
     try:
         summary = train(settings, stage_type.build(settings), workdir, values.allow_data_change)
     except InputError as error:
         if jax.process_count() > 1:
             leave_the_others(error)
         raise
-    if jax.process_index() == 0:
+    if summary and jax.process_index() == 0:
         write_json(workdir / "results.json", summary)
 
 

@@ -14,6 +14,7 @@ from ugf_jax import config
 from ugf_jax.data.buckets import Bucket
 from ugf_jax.data.loader import Loader
 from ugf_jax.errors import InputError, RetryError
+from ugf_jax.json_files import write_json
 from ugf_jax.training import sharding
 from ugf_jax.training.checkpoints import Checkpointer
 from ugf_jax.training.evaluator import Evaluator
@@ -33,8 +34,8 @@ Specs = dict[str, jax.ShapeDtypeStruct]
 Init = Callable[[jax.Array, dict[str, jax.Array]], TrainState]
 
 
-def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data_change: bool = False) -> dict[str, Any]:
-    """Trains until `settings.steps`, from wherever `workdir` stands, and returns a summary.
+def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data_change: bool = False) -> dict[str, Any] | None:
+    """Trains until `settings.steps`, from wherever `workdir` stands, and returns a summary (None if all steps were done).
 
     Args:
       settings: the whole config.
@@ -53,7 +54,7 @@ def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data
 
 def _train(
     settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data_change: bool, opened: contextlib.ExitStack
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     preemption = opened.enter_context(Preemption())
     first_process = jax.process_index() == 0
     clock = Goodput(workdir, write=first_process)
@@ -73,10 +74,16 @@ def _train(
             state = start_from(state, start.params)
         step = start.step
         clock.resumed(step)
+        if first_process:  # only now: a run that is refused must not change what the folder says of itself
+            write_json(workdir / "config.json", config.to_json(settings))
 
     log = MetricLog(workdir, settings.steps, tensorboard=settings.tensorboard, quiet=not first_process)
     log.resume(step)
-    log.note(parameter_overview(state.params))
+    if step >= settings.steps:
+        log.note(f"complete: all {step} steps are done; a higher config.steps trains on")
+        clock.stop("done", step)
+        return None
+    log.note(parameter_overview(state.params, max_lines=12))
     log.note(f"{start.why} · {mesh.devices.size} devices {dict(mesh.shape)} · {loader.summary()}")
 
     with jax.set_mesh(mesh), clock.section("compile"):
