@@ -53,6 +53,9 @@ def library(tmp_path_factory):
     (root / "png/tools/broken.png").write_bytes((root / "png/tools/broken.png").read_bytes()[:200])
     add(root, "tools/bare", draw(54))
     (root / "svg/tools/bare.svg").unlink()
+    add(root, "tools/link", draw(55))
+    (root / "png/tools/link.png").unlink()
+    (root / "png/tools/link.png").symlink_to("nowhere.png")
     return root
 
 
@@ -77,6 +80,7 @@ def test_each_refusal_is_counted(built):
         "refers to an image that is missing": 1,
         "tiny": 1,
         "truncated": 1,
+        "unreadable": 1,
     }
 
 
@@ -124,6 +128,7 @@ def test_wrong_requests_are_one_line(library, tmp_path, capsys):
     for argv in (
         [f"--png={tmp_path}/none", f"--svg={library}/svg", str(tmp_path)],
         [f"--png={library}/png", f"--svg={library}/none", str(tmp_path)],
+        [f"--png={library}/png", f"--svg={library}/svg", f"{library}/png/tools/tiny.png"],
         [],
         ["a", "b"],
         ["--unknown", "a"],

@@ -62,6 +62,8 @@ def examine(png: pathlib.Path, svg: pathlib.Path, path: str, key: str) -> select
         drawing = pixels(png / path, SIDES[0])
     except image.ImageRejected as error:
         raise Refused(error.reason) from error
+    except OSError as error:
+        raise Refused("unreadable") from error  # the packages link from folder to folder; a link may lead nowhere
     height, width = drawing.shape[:2]
     inked = float(encode.ink(drawing).mean())
     if max(height, width) < MIN_FULL_SIDE:
@@ -144,13 +146,16 @@ def build(png: pathlib.Path, svg: pathlib.Path, out: pathlib.Path, full: bool = 
     """Writes the three tars and returns figures: counts, refusals, bytes, PSNR.
 
     Raises:
-      InputError: a folder is missing or empty, or a package of the extra `clipart`.
+      InputError: a folder is missing, empty or not writable, or the package of the extra `clipart` is missing.
     """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot write there ({error.strerror}); name a writable folder") from error
     drawings, refused = survey(png, svg, threads)
     splits = select.assign_splits(drawings)
     titles = captions.collection_titles((d.path, d.metadata) for d in drawings)
     chosen = list(range(len(drawings))) if full else select.choose(drawings, splits)
-    out.mkdir(parents=True, exist_ok=True)
     figures: dict[str, object] = {"acceptable": len(drawings), "refused": refused}
     with concurrent.futures.ThreadPoolExecutor(threads) as pool, Progress("encode", len(chosen), "images") as progress:
         for split in select.SPLITS:
