@@ -3,7 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ugf_jax.models.patches import OverlappingPatches, PatchEmbedding, fade, join_patches, split_patches
+from ugf_jax.models.patches import (
+    OverlappingPatches,
+    PatchEmbedding,
+    cosines,
+    fade,
+    falloff,
+    join_patches,
+    opponents,
+    split_patches,
+)
 
 PATCH = 4
 
@@ -46,18 +55,26 @@ def test_fading_weights_of_two_neighbours_sum_to_one():
     assert (np.diff(fade(6)[0]) > 0).all()
 
 
+def test_waves_are_orthogonal_and_equally_strong():
+    for waves in (cosines(8), opponents(3)):
+        np.testing.assert_allclose(waves @ waves.T, len(waves) * np.eye(len(waves)), atol=1e-5)
+    np.testing.assert_allclose(opponents(3)[0], 1)
+    assert falloff(8)[0, 0] == 1
+    assert (np.diff(falloff(8)[0]) < 0).all()
+
+
 def naive(params, x, kept):
     """Each kept token paints its 2 * patch square, faded; squares are added, and the rim is made up for."""
     batch, rows, columns, _ = x.shape
-    half, rising = PATCH // 2, fade(PATCH)[0]
+    half, side, rising = PATCH // 2, 2 * PATCH, fade(PATCH)[0]
     window = np.concatenate([rising, rising[::-1]])
     canvas = np.zeros((batch, (rows + 1) * PATCH, (columns + 1) * PATCH, 3))
     total = np.zeros((1, *canvas.shape[1:3], 1))
     for r in range(rows):
         for c in range(columns):
-            quarters = np.einsum("bw,kwa->bka", x[:, r, c], params["kernel"]) + params["bias"]
-            quarters = quarters.reshape(batch, 2, 2, PATCH, PATCH, 3).transpose(0, 1, 3, 2, 4, 5)
-            square = quarters.reshape(batch, 2 * PATCH, 2 * PATCH, 3)
+            waves = (x[:, r, c] @ params["kernel"] + params["bias"]).reshape(batch, side, side, 3)
+            waves = waves * falloff(side)[..., None]
+            square = np.einsum("buvc,uy,vx,cd->byxd", waves, cosines(side), cosines(side), opponents(3))
             where = np.s_[:, r * PATCH : (r + 2) * PATCH, c * PATCH : (c + 2) * PATCH]
             fading = window[:, None, None] * window[:, None]
             canvas[where] += square * fading * np.asarray(kept)[:, r, c, None, None, None]
@@ -91,5 +108,5 @@ def test_equal_tokens_make_a_picture_without_patch_edges():
     # A constant painted by every token must come out constant, at the rim of the image too.
     module = OverlappingPatches(PATCH)
     params = module.init(jax.random.key(0), jnp.zeros((1, 3, 5, 8)))["params"]
-    params = {"kernel": jnp.zeros_like(params["kernel"]), "bias": jnp.ones_like(params["bias"])}
+    params = {"kernel": jnp.zeros_like(params["kernel"]), "bias": jnp.zeros_like(params["bias"]).at[0, 0].set(1)}
     np.testing.assert_allclose(module.apply({"params": params}, jnp.zeros((1, 3, 5, 8))), 1, rtol=1e-6)

@@ -54,12 +54,33 @@ def fade(patch: int) -> np.ndarray:
     return np.stack([rising, rising[::-1]])
 
 
+def cosines(size: int) -> np.ndarray:
+    """The waves of the discrete cosine transform: row `u` of `[size, size]` has frequency `u` and mean square 1."""
+    waves = np.cos(np.pi / size * np.arange(size)[:, None] * (np.arange(size) + 0.5))
+    waves[1:] *= np.sqrt(2)
+    return waves.astype(np.float32)
+
+
+def opponents(channels: int) -> np.ndarray:
+    """Orthogonal mixtures of channels, `[channels, channels]`, rows of mean square 1: brightness first, then differences."""
+    return cosines(channels)
+
+
+def falloff(size: int) -> np.ndarray:
+    """Strength `[size, size]` of each wave of a square: 1 over its distance from frequency (0, 0), counted from 1."""
+    rows, columns = np.mgrid[:size, :size]
+    return (1 / (1 + np.hypot(rows, columns))).astype(np.float32)
+
+
 class OverlappingPatches(nn.Module):
-    """Each token paints `2 * patch` square pixels around its cell, faded to zero at the rim, and the paintings are added.
+    """Each token paints a square of `2 * patch` pixels around its cell, faded to zero at the rim, and the squares are added.
 
     A patch has no edge to show: at its rim its weight is zero (the lapped transform of audio and image coding; Malvar 1989).
     Computed as one matrix product: a square of `patch` pixels between four token centres is a linear function of those four
     tokens, so the head is a 2×2 convolution over the token grid onto a canvas that is half a patch larger on each side.
+
+    What a token paints is learned as amplitudes of cosine waves, weaker the finer they are, as in natural images. An optimizer
+    that moves every parameter equally far then draws smooth pictures first; moving pixels, it would draw noise.
     """
 
     patch: int
@@ -79,25 +100,39 @@ class OverlappingPatches(nn.Module):
         """
         batch, rows, columns, width = x.shape
         area = self.patch**2 * self.channels
-        # From zero, the pictures learned are smooth; noise in the kernel would have to be unlearned pixel by pixel.
-        kernel = self.param("kernel", nn.initializers.zeros, (4, width, area), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (4, area), jnp.float32)
+        # From zero: what is learned first is smooth, where noise would have to be unlearned pixel by pixel.
+        kernel = self.param("kernel", nn.initializers.zeros, (width, 4 * area), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (1, 4 * area), jnp.float32)
         weights = jnp.asarray(self._weights(), jnp.float32)
+        kernel, bias = (self._quarters(waves) * weights for waves in (kernel, bias))
 
         painted = jnp.ones((batch, rows, columns, 1), x.dtype) if kept is None else kept[..., None].astype(x.dtype)
         corners = _corners(x * painted).reshape(batch, rows + 1, columns + 1, 4 * width)
-        faded = (kernel * weights[:, None]).reshape(4 * width, area)
-        canvas = matmul(corners.astype(self.dtype), faded.astype(self.dtype)).astype(jnp.float32)
-        canvas += matmul(_corners(painted)[..., 0].astype(jnp.float32), bias * weights)
+        canvas = matmul(corners.astype(self.dtype), kernel.reshape(4 * width, area).astype(self.dtype)).astype(jnp.float32)
+        canvas += matmul(_corners(painted)[..., 0].astype(jnp.float32), bias[:, 0])
         half = self.patch // 2
         pixels = join_patches(canvas, self.patch)[:, half : half + rows * self.patch, half : half + columns * self.patch]
         return pixels * jnp.asarray(_rim(rows, columns, self.patch), jnp.float32)
 
+    def _quarters(self, waves: jax.Array) -> jax.Array:
+        """Amplitudes of waves `[n, 4 * area]` to pixels `[4, n, area]`, the four quarters of the square."""
+        side, channels = 2 * self.patch, self.channels
+        pixels = jnp.einsum(
+            "nuvc,uy,vx,cd->nyxd",
+            waves.reshape(-1, side, side, channels) * falloff(side)[..., None],
+            cosines(side),
+            cosines(side),
+            opponents(channels),
+            precision=jax.lax.Precision.HIGHEST,
+        )
+        quarters = pixels.reshape(-1, 2, self.patch, 2, self.patch, channels).transpose(1, 3, 0, 2, 4, 5)
+        return quarters.reshape(4, -1, self.patch**2 * channels)
+
     def _weights(self) -> np.ndarray:
-        """`[4, area]`: how much each of the four corner tokens counts in each pixel between them."""
+        """`[4, 1, area]`: how much each of the four corner tokens counts in each pixel between them."""
         along = fade(self.patch)
         square = along[:, None, :, None] * along[None, :, None, :]
-        return np.repeat(square.reshape(4, self.patch**2), self.channels, axis=1)
+        return np.repeat(square.reshape(4, 1, self.patch**2), self.channels, axis=2)
 
 
 def _corners(x: jax.Array) -> jax.Array:

@@ -40,7 +40,7 @@ TOKENIZER: ParameterAxes = (
     (r"(embed|embed_up)/projection/kernel", (None, "embed")),
     (r"(embed|embed_up)/projection/bias", (None,)),
     (r"(encoder_level|decoder_level|skipped)", (None, None)),
-    (r"head/kernel", (None, "embed", None)),
+    (r"head/kernel", ("embed", None)),
     (r"head/bias", (None, None)),
     (r"quantizer/project_in/kernel", ("embed", None)),
     (r"quantizer/project_out/kernel", (None, "embed")),
