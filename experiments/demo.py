@@ -11,7 +11,7 @@ from ugf_jax.training.stages.tokenizer import Settings
 def get_config(root="runs/demo"):
     """About 1.3 million parameters a tokenizer."""
     config = config_dict(Settings())
-    config.steps = 900
+    config.steps = 800
     config.log_every = 20
 
     config.data.datasets = (root + "/data/train",)
@@ -19,10 +19,10 @@ def get_config(root="runs/demo"):
     config.data.max_stretch = 0.15  # five buckets instead of fifteen: each is a compilation, and the demo has minutes
     config.data.max_crop = 0.15
     config.evaluation.dataset = root + "/data/validation"
-    config.evaluation.every = 150
+    config.evaluation.every = 200
     config.evaluation.images = 48
     config.evaluation.batch_size = 8
-    config.checkpoint.every = 150
+    config.checkpoint.every = 200
 
     for part in (config.model.master, config.model.auxiliary):
         part.width, part.depth, part.heads, part.window = 128, 2, 4, 8
