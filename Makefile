@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## Train the two tokenizers on real images, evaluate them on held-out ones, write runs/demo/report.html.
 	@$(BIN)/ugf prepare clipart runs/demo/data
 	@$(BIN)/ugf train --config=experiments/demo.py --workdir=runs/demo
-	@$(BIN)/ugf evaluate --workdir=runs/demo --data=runs/demo/data/test --limit=96 --report=runs/demo/report.html
+	@$(BIN)/ugf evaluate --workdir=runs/demo --data=runs/demo/data/test --limit=64 --report=runs/demo/report.html
 
 test: $(READY) check  ## Lint, types and the whole quick test suite.
 	@$(BIN)/python -m pytest -n 2 -q -m "not slow" tests

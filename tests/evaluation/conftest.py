@@ -10,6 +10,7 @@ from PIL import Image
 
 from ugf_jax.data.records import ImageCodes, Record
 from ugf_jax.data.shards import write_dataset
+from ugf_jax.training.digests import fingerprint
 
 SIZES = [(64, 64), (40, 96), (96, 40), (48, 64), (64, 48), (30, 110), (64, 60), (112, 28), (90, 91), (62, 63)]
 
@@ -27,6 +28,9 @@ class BlockTokenizer:
         part = types.SimpleNamespace(quantizer=quantizer, groups=3, keep=1.0)
         self.settings = types.SimpleNamespace(master=part, auxiliary=part)
         self.calls = 0
+
+    def digest(self):
+        return fingerprint(self.variables)
 
     def padded_shape(self, height, width):
         return tuple(-(-side // self.canvas) * self.canvas for side in (height, width))

@@ -167,6 +167,8 @@ def _check_usable(folder: pathlib.Path, work: pathlib.Path, parts: Sequence[Part
 
 
 def _write_shards(write: assemble.ShardWriter, tasks: Sequence[assemble.ShardTask], workers: int, label: str) -> None:
+    for left in write.folder.glob(".*.partial"):  # of a killed run; the lock says that nobody writes them now
+        left.unlink(missing_ok=True)
     finished = assemble.finished_shards(write.work, len(tasks))
     missing = [task for task in tasks if task.number not in finished]
     sizes = {task.number: sum(end - first for _, first, end in task.pieces) for task in tasks}

@@ -82,11 +82,16 @@ def test_one_batch_is_learnt_and_details_add_to_the_master():
 
 
 def test_loss_and_parameters_after_20_steps_do_not_depend_on_the_mesh():
-    alone, one = run(make_settings(), 20)
-    together, eight = run(make_settings(), 20, devices=8, data=2, fsdp=2, tensor=2)
+    # Adam moves a parameter whose gradient is nearly zero as far as any other, in a direction that rounding decides, and a
+    # rounded code turns that into another code; a larger epsilon keeps rounding as small as it is.
+    settings = dataclasses.replace(
+        make_settings(), optimizer=OptimizerSettings(learning_rate=1e-3, warmup_steps=5, eps=1e-3, weight_decay=0.0)
+    )
+    alone, one = run(settings, 20)
+    together, eight = run(settings, 20, devices=8, data=2, fsdp=2, tensor=2)
+    assert one[-1]["loss"] < 0.95 * one[0]["loss"]
     np.testing.assert_allclose([m["loss"] for m in one], [m["loss"] for m in eight], rtol=1e-4)
-    # Adam divides by the root of tiny second moments, so rounding shows more in parameters than in the loss.
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), alone, together)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), alone, together)
 
 
 def test_parameters_are_really_split_over_the_mesh():
@@ -108,8 +113,8 @@ def test_other_quantizers_learn_too(kind):
 def test_no_gradient_passes_from_the_auxiliary_to_the_master():
     settings = make_settings(master_weight=0.0)
     stage, batch = build(settings), jax.tree.map(jnp.asarray, images())
-    params, state = stage.init(jax.random.key(0), batch)
-    grads = jax.grad(lambda p: stage.loss(p, state, batch, jax.random.key(1), jnp.int32(0))[0])(params)
+    params, state = jax.jit(stage.init)(jax.random.key(0), batch)
+    grads = jax.jit(jax.grad(lambda p: stage.loss(p, state, batch, jax.random.key(1), jnp.int32(0))[0]))(params)
     norms = {name: float(optax.tree.norm(grads["tokenizer"][name])) for name in ("master", "auxiliary")}
     assert norms["master"] == 0.0
     assert norms["auxiliary"] > 0.0
@@ -121,25 +126,23 @@ def adversarial(weight, start_step):
     return dataclasses.replace(settings, objective=dataclasses.replace(settings.objective, adversarial=gan))
 
 
-def gradients(settings, step):
+def gradients(settings, *steps):
     stage, batch = build(settings), jax.tree.map(jnp.asarray, images())
-    params, state = stage.init(jax.random.key(0), batch)
-    return jax.grad(lambda p: stage.loss(p, state, batch, jax.random.key(1), jnp.int32(step))[0])(params)
+    params, state = jax.jit(stage.init)(jax.random.key(0), batch)
+    at_step = jax.jit(jax.grad(lambda p, step: stage.loss(p, state, batch, jax.random.key(1), step)[0]))
+    return [at_step(params, jnp.int32(step)) for step in steps]
 
 
 def test_one_gradient_serves_generator_and_discriminator():
     # Before the late start the generator's gradient is that of a run without a discriminator; the discriminator's is there
     # from the beginning and does not depend on how much the generator heeds it.
-    plain = gradients(make_settings(), 0)["tokenizer"]
-    early, late, loud = (gradients(adversarial(w, 100), step) for w, step in ((0.1, 0), (0.1, 200), (0.3, 200)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), plain, early["tokenizer"])
+    (plain,) = gradients(make_settings(), 0)
+    early, late = gradients(adversarial(weight=0.1, start_step=100), 0, 200)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), plain["tokenizer"], early["tokenizer"])
     jax.tree.map(np.testing.assert_array_equal, early["discriminator"], late["discriminator"])
-    jax.tree.map(np.testing.assert_array_equal, loud["discriminator"], late["discriminator"])
     assert float(optax.tree.norm(early["discriminator"])) > 0
-    once = jax.tree.map(jnp.subtract, late["tokenizer"], early["tokenizer"])
-    thrice = jax.tree.map(jnp.subtract, loud["tokenizer"], early["tokenizer"])
-    assert float(optax.tree.norm(once)) > 0
-    np.testing.assert_allclose(float(optax.tree.norm(thrice)), 3 * float(optax.tree.norm(once)), rtol=1e-2)
+    felt = jax.tree.map(jnp.subtract, late["tokenizer"], early["tokenizer"])
+    assert float(optax.tree.norm(felt)) > 0
 
 
 def test_summary_gives_usage_and_perplexity_and_warns_of_idle_codes():
