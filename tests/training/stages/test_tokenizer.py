@@ -90,8 +90,8 @@ def test_loss_and_parameters_after_20_steps_do_not_depend_on_the_mesh():
     alone, one = run(settings, 20)
     together, eight = run(settings, 20, devices=8, data=2, fsdp=2, tensor=2)
     assert one[-1]["loss"] < 0.95 * one[0]["loss"]
-    np.testing.assert_allclose([m["loss"] for m in one], [m["loss"] for m in eight], rtol=1e-4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), alone, together)
+    np.testing.assert_allclose([m["loss"] for m in one], [m["loss"] for m in eight], rtol=1e-3)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), alone, together)
 
 
 def test_parameters_are_really_split_over_the_mesh():
