@@ -21,7 +21,7 @@ def get_config(root="runs/demo"):
     config.data.max_crop = 0.15
     config.evaluation.dataset = root + "/data/validation"
     config.evaluation.every = 200
-    config.evaluation.images = 48
+    config.evaluation.items = 48
     config.evaluation.batch_size = 8
     config.checkpoint.every = 200
 

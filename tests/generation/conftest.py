@@ -20,7 +20,7 @@ from ugf_jax.objectives.reconstruction import ReconstructionWeights
 from ugf_jax.training import sharding, trainer
 from ugf_jax.training.optimizer import OptimizerSettings
 from ugf_jax.training.settings import CheckpointSettings
-from ugf_jax.training.stages.tokenizer import Settings, TokenizerObjective, build
+from ugf_jax.training.stages.tokenizer import Settings, TokenizerObjective, build, data
 
 QUANTIZERS = {"fsq": QuantizerSettings(levels=(4, 4, 4)), "vq": QuantizerSettings(kind="vq", size=16, features=4)}
 PIXELS = ReconstructionWeights(gradient=0.0, laplacian=0.0, ms_ssim=0.0)
@@ -84,7 +84,7 @@ def run(tmp_path_factory, noise, make_record):
         )
         with pytest.MonkeyPatch.context() as patch:  # one device compiles faster than eight
             patch.setattr(sharding, "make_mesh", functools.partial(sharding.make_mesh, devices=jax.devices()[:1]))
-            trainer.train(settings, build(settings), epath.Path(folder / kind))
+            trainer.train(settings, build(settings), data(settings), epath.Path(folder / kind))
         return folder / kind
 
     return train

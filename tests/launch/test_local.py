@@ -120,7 +120,7 @@ import os, sys
 import jax, jax.numpy as jnp, numpy as np
 from ugf_jax.cli import train
 from ugf_jax.training import stages
-from ugf_jax.training.settings import TrainSettings
+from ugf_jax.training.image_data import ImageTrainSettings, image_source
 from ugf_jax.training.stage import Stage
 
 def level(batch):
@@ -136,7 +136,7 @@ def loss(params, state, batch, key, step):
     return value, ({"seen": state["seen"].at[step % 16].set(sums)}, {"counts/rows": jnp.ones(8) * sums})
 
 def evaluate(params, state, batch):
-    return {"level": level(batch), "one": jnp.ones(batch["image"].shape[0])}
+    return {"level": (level(batch), batch["mask"]), "one": (jnp.ones(batch["image"].shape[0]), batch["mask"])}
 
 def sample(params, state, batch):
     return jnp.stack([batch["image"] / 127.5 - 1] * 2, axis=1)
@@ -146,7 +146,7 @@ def summarize(metrics):
 
 axes = ((r"weight", ("embed", None)), (r"seen", (None, None)))
 stages.find = lambda name: stages.StageType(
-    TrainSettings, lambda settings: Stage("toy", init, loss, summarize, evaluate, sample, axes))
+    ImageTrainSettings, lambda settings: Stage("toy", init, loss, summarize, evaluate, sample, axes), image_source)
 print("pid", os.getpid(), flush=True)
 train.run()
 """
@@ -162,7 +162,7 @@ def get_config():
     config.data.datasets, config.data.scales = ({data!r},), ((64, 8),)
     config.data.max_stretch, config.data.max_crop, config.data.threads = 0.2, 0.1, 2
     config.optimizer.schedule, config.optimizer.ema_decay = "constant", 0.9
-    config.evaluation.dataset, config.evaluation.images, config.evaluation.every = {data!r}, 11, 6
+    config.evaluation.dataset, config.evaluation.items, config.evaluation.every = {data!r}, 11, 6
     {model}
     return config
 """
@@ -196,7 +196,7 @@ def folder(images, tmp_path_factory):
     write_dataset(folder / "data", records)
     data = str(folder / "data")
     (folder / "toy.py").write_text(TOY)
-    toy = {"module": "settings", "settings": "TrainSettings", "model": ""}
+    toy = {"module": "image_data", "settings": "ImageTrainSettings", "model": ""}
     tokenizer = {"module": "stages.tokenizer", "settings": "Settings", "model": TOKENIZER.strip()}
     (folder / "toy_config.py").write_text(CONFIG.format(data=data, **toy))
     (folder / "tokenizer_config.py").write_text(CONFIG.format(data=data, **tokenizer))

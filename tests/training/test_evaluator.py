@@ -15,7 +15,8 @@ from ugf_jax.data.shards import write_dataset
 from ugf_jax.errors import InputError
 from ugf_jax.training import sharding
 from ugf_jax.training.evaluator import Evaluator
-from ugf_jax.training.settings import EvaluationSettings, TrainSettings
+from ugf_jax.training.image_data import ImageTrainSettings, image_source
+from ugf_jax.training.settings import EvaluationSettings
 from ugf_jax.training.sharding import MeshSettings
 
 SHAPES = [(32, 64), (64, 32), (48, 48)]  # each a bucket of its own
@@ -36,7 +37,7 @@ def dataset(tmp_path_factory):
 
 
 def evaluate(params, state, batch):
-    return {"grey": batch["image"].astype(jnp.float32).mean(axis=(1, 2, 3)) + params["offset"]}
+    return {"grey": (batch["image"].astype(jnp.float32).mean(axis=(1, 2, 3)) + params["offset"], batch["mask"])}
 
 
 def sample(params, state, batch):
@@ -57,12 +58,13 @@ class Log:
 
 
 def make(folder, tmp_path, stage_sample=sample, **evaluation):
-    settings = TrainSettings(
+    settings = ImageTrainSettings(
         data=DataSettings(scales=((48, 8),), max_aspect=2.0, max_stretch=0.3, max_crop=0.2),
-        evaluation=EvaluationSettings(**{"dataset": folder, "images": 12, "batch_size": 8, "samples": 5, **evaluation}),
+        evaluation=EvaluationSettings(**{"dataset": folder, "items": 12, "batch_size": 8, "samples": 5, **evaluation}),
     )
     stage = types.SimpleNamespace(evaluate=evaluate, sample=stage_sample)
-    return Evaluator(settings, stage, sharding.make_mesh(MeshSettings()), tmp_path, Log())
+    batches = image_source(settings).held_out(0, 1)
+    return Evaluator(settings, stage, batches, sharding.make_mesh(MeshSettings()), Log())
 
 
 def state(offset=0.0, ema=None):
@@ -81,7 +83,7 @@ def test_every_image_counts_once_though_batches_are_filled_up(dataset, tmp_path)
     assert len(evaluator.batches) > 1
     assert evaluator.latest["grey"] == pytest.approx(np.mean(10.0 * np.arange(12)), rel=1e-6)
     assert evaluator.log.values == [(3, "validation", evaluator.latest)]
-    fewer = run(make(dataset, tmp_path, images=5, samples=0), state())
+    fewer = run(make(dataset, tmp_path, items=5, samples=0), state())
     assert fewer.latest["grey"] == pytest.approx(20.0, rel=1e-6)
 
 

@@ -71,6 +71,7 @@ def make(clock, tmp_path):
         made = meter.Meter(
             TrainSettings(**{"steps": 100, "log_every": 2, **settings}),
             types.SimpleNamespace(summarize=summarize),
+            lambda arrays: {"images": len(arrays["image"])},
             Log(),
             Goodput(),
             lambda step: 0.1 * step,

@@ -21,8 +21,9 @@ from ugf_jax.data.shards import write_dataset
 from ugf_jax.errors import InputError, RetryError
 from ugf_jax.training import trainer
 from ugf_jax.training.checkpoints import Checkpointer, restore_params, saved_arrays
+from ugf_jax.training.image_data import ImageTrainSettings, image_source
 from ugf_jax.training.optimizer import OptimizerSettings
-from ugf_jax.training.settings import CheckpointSettings, EvaluationSettings, TrainSettings
+from ugf_jax.training.settings import CheckpointSettings, EvaluationSettings
 from ugf_jax.training.sharding import MeshSettings
 from ugf_jax.training.stage import Stage
 
@@ -59,7 +60,8 @@ def toy_stage(poison_from=None):
 
     def evaluate(params, state, batch):
         colour = batch["image"].astype(jnp.float32).mean(axis=(1, 2)) / 255
-        return {"error": jnp.mean((params["colour"] - colour) ** 2, axis=1), "one": jnp.ones(colour.shape[0])}
+        error = jnp.mean((params["colour"] - colour) ** 2, axis=1)
+        return {"error": (error, batch["mask"]), "one": (jnp.ones_like(error), batch["mask"])}
 
     def sample(params, state, batch):
         return jnp.stack([batch["image"] / 127.5 - 1] * 2, axis=1)
@@ -71,20 +73,20 @@ def toy_stage(poison_from=None):
 
 
 def make_settings(dataset, steps=12, **changes):
-    settings = TrainSettings(
+    settings = ImageTrainSettings(
         steps=steps,
         log_every=2,
         mesh=MeshSettings(data=4, fsdp=2, tensor=1),
         data=DataSettings(datasets=(dataset,), scales=((64, 8),), max_stretch=0.2, max_crop=0.1, threads=2),
         optimizer=OptimizerSettings(learning_rate=0.05, warmup_steps=2, schedule="constant", ema_decay=0.9),
         checkpoint=CheckpointSettings(every=4, keep=2),
-        evaluation=EvaluationSettings(dataset=dataset, every=6, images=20, batch_size=8, samples=4),
+        evaluation=EvaluationSettings(dataset=dataset, every=6, items=20, batch_size=8, samples=4),
     )
     return dataclasses.replace(settings, **changes)
 
 
 def run(settings, workdir, stage=None, **how):
-    return trainer.train(settings, stage or toy_stage(), epath.Path(workdir), **how)
+    return trainer.train(settings, stage or toy_stage(), image_source(settings), epath.Path(workdir), **how)
 
 
 def final_arrays(workdir, step):
@@ -226,5 +228,5 @@ def test_bad_updates_are_skipped_then_end_the_run_with_a_bundle(dataset, tmp_pat
 def test_batch_sizes_must_fill_the_devices(dataset, tmp_path):
     settings = make_settings(dataset, mesh=MeshSettings(data=8))
     settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, scales=((64, 4),)))
-    with pytest.raises(InputError, match="batch size 4 at scale 64 must be a multiple of 8 devices"):
+    with pytest.raises(InputError, match=r"batch size 4 \(batches of \d+x\d+\) must be a multiple of 8 devices"):
         run(settings, tmp_path)

@@ -58,7 +58,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     join_processes(values)
     use_compilation_cache(workdir)
     try:
-        summary = train(settings, stage_type.build(settings), workdir, values.allow_data_change)
+        summary = train(settings, stage_type.build(settings), stage_type.data(settings), workdir, values.allow_data_change)
     except InputError as error:
         if jax.process_count() > 1:
             leave_the_others(error)

@@ -116,6 +116,10 @@ class Loader:
         """Images of a global batch of this bucket."""
         return dict(self.settings.scales)[bucket.scale]
 
+    def specs(self, bucket: Bucket) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Global shape and dtype of the arrays that training needs."""
+        return {"image": ((self.batch_size(bucket), bucket.height, bucket.width, 3), np.uint8)}
+
     def _identity(self) -> dict[str, object]:
         settings = self.settings
         data: dict[str, object] = {"plan": PLAN_VERSION, "seed": settings.seed, "flip": settings.flip}

@@ -2,16 +2,16 @@
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 
-from ugf_jax.data.loader import Batch
 from ugf_jax.errors import InputError
 from ugf_jax.json_files import write_json
+from ugf_jax.training.data_source import HostBatch
 from ugf_jax.training.flops import peak_flops
 from ugf_jax.training.goodput import Goodput
 from ugf_jax.training.metric_log import MetricLog
@@ -35,22 +35,23 @@ class Meter:
         self,
         settings: TrainSettings,
         stage: Stage,
+        count: Callable[[Mapping[str, np.ndarray]], dict[str, int]],
         log: MetricLog,
         clock: Goodput,
         schedule: Callable[[int], Any],
         flops: dict[Any, float],
         workdir: epath.Path,
     ):
-        self.settings, self.stage, self.log, self.clock = settings, stage, log, clock
+        self.settings, self.stage, self.count, self.log, self.clock = settings, stage, count, log, clock
         self.schedule, self.flops, self.workdir = schedule, flops, workdir
         self.peak = peak_flops(jax.devices()[0])
-        self.pending: tuple[int, Batch, dict[str, jax.Array]] | None = None
+        self.pending: tuple[int, HostBatch, dict[str, jax.Array]] | None = None
         self.window: list[dict[str, np.ndarray]] = []
         self.latest: dict[str, float] = {}
         self.warned: set[str] = set()
         self._restart()
 
-    def push(self, step: int, batch: Batch, metrics: dict[str, jax.Array]) -> None:
+    def push(self, step: int, batch: HostBatch, metrics: dict[str, jax.Array]) -> None:
         """Takes a dispatched step and reads the one before it."""
         self._resume()
         before, self.pending = self.pending, (step, batch, metrics)
@@ -64,9 +65,10 @@ class Meter:
             self._read(*before)
         self._pause()
 
-    def _read(self, step: int, batch: Batch, metrics: dict[str, jax.Array]) -> None:
+    def _read(self, step: int, batch: HostBatch, metrics: dict[str, jax.Array]) -> None:
         values = jax.device_get(metrics)
-        self.images += batch.arrays["image"].shape[0] * jax.process_count()
+        for name, number in self.count(batch.arrays).items():
+            self.counts[name] = self.counts.get(name, 0) + number * jax.process_count()
         self.work += self.flops[batch.bucket]
         self.window.append(values)
         if values["bad_steps"] >= self.settings.max_bad_steps:
@@ -83,7 +85,7 @@ class Meter:
         values, warnings = self.stage.summarize(means)
         values |= {
             "learning_rate": float(self.schedule(step - 1)),
-            "images_per_second": self.images / seconds,
+            **{f"{name}_per_second": number / seconds for name, number in self.counts.items()},
             "seconds_per_step": seconds / len(self.window),
             "gflops_per_second": flops_per_second / 1e9,
             "goodput": self.clock.goodput(),
@@ -100,7 +102,7 @@ class Meter:
         self._restart()
 
     def _restart(self) -> None:
-        self.window, self.images, self.work = [], 0, 0.0
+        self.window, self.counts, self.work = [], dict[str, int](), 0.0
         self.busy, self.since, self.running = 0.0, time.monotonic(), True
 
     def _pause(self) -> None:
@@ -113,7 +115,7 @@ class Meter:
         if not self.running:
             self.since, self.running = time.monotonic(), True
 
-    def _give_up(self, step: int, batch: Batch, values: dict[str, np.ndarray]) -> None:
+    def _give_up(self, step: int, batch: HostBatch, values: dict[str, np.ndarray]) -> None:
         process = jax.process_index()  # each has its own rows
         path = self.workdir / "diagnostics" / (f"step-{step}.json" if process == 0 else f"step-{step}-process-{process}.json")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,8 @@ from ugf_jax.json_files import JsonLines, finite
 from ugf_jax.progress import Progress, human_time
 from ugf_jax.training.tensorboard import TensorBoard
 
+RATES = ("images_per_second", "tokens_per_second")  # that the console line shows
+
 
 class MetricLog:
     """Writes metrics of a run in `workdir`.
@@ -105,8 +107,7 @@ class MetricLog:
         """`step 120/2000 · loss 0.1234 · 28.4 images/s · 35.2 GFLOP/s (MFU 41 %) · goodput 93 % · 1.2 GB · 3m05s left`."""
         parts = [f"step {step}/{self.total_steps}"]
         parts += [f"{name} {_short(values[name])}" for name in self.shown if name in values]
-        if "images_per_second" in values:
-            parts.append(f"{values['images_per_second']:.1f} images/s")
+        parts += [f"{_rate(v)} {k.removesuffix('_per_second')}/s" for k, v in values.items() if k in RATES]
         if "gflops_per_second" in values:
             mfu = f" (MFU {100 * values['mfu']:.0f} %)" if "mfu" in values else ""
             parts.append(_flops(values["gflops_per_second"]) + mfu)
@@ -125,6 +126,10 @@ class MetricLog:
             self.first = (step, now)
             return None
         return (now - self.first[1]) / (step - self.first[0])
+
+
+def _rate(value: float) -> str:
+    return f"{value:.1f}" if value < 1000 else f"{value / 1000:.1f}k"
 
 
 def _short(value: float) -> str:

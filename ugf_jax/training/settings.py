@@ -4,7 +4,6 @@ import dataclasses
 
 from ugf_jax import config
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE
-from ugf_jax.data.loader import DataSettings
 from ugf_jax.errors import InputError
 from ugf_jax.training.optimizer import OptimizerSettings
 from ugf_jax.training.sharding import MeshSettings
@@ -21,18 +20,18 @@ class CheckpointSettings:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """Periodic evaluation while training, on images that are the same every time."""
+    """Periodic evaluation while training, on data that are the same every time."""
 
     dataset: str = config.setting("", doc="prepared dataset; empty: no evaluation")
     every: int = config.setting(500, POSITIVE, "steps")
-    images: int = config.setting(256, POSITIVE, "first images of the dataset to use")
+    items: int = config.setting(256, POSITIVE, "first images (for documents: rows) of the dataset to use")
     batch_size: int = config.setting(8, POSITIVE)
     samples: int = config.setting(8, NOT_NEGATIVE, "pictures in the sample grid; 0 draws none")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-    """What every stage has. Stages add their `model` and `objective`.
+    """What every stage has. Stages add their `data`, `model` and `objective`.
 
     `resume` is the workdir of a run to take over whole (state, step and position in the data); `init_from` one whose
     parameters to start from. A checkpoint in the own workdir comes before both.
@@ -47,7 +46,6 @@ class TrainSettings:
     resume: str = ""
     init_from: str = ""
     mesh: MeshSettings = config.setting(MeshSettings())
-    data: DataSettings = config.setting(DataSettings())
     optimizer: OptimizerSettings = config.setting(OptimizerSettings())
     checkpoint: CheckpointSettings = config.setting(CheckpointSettings())
     evaluation: EvaluationSettings = config.setting(EvaluationSettings())

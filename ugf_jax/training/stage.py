@@ -20,12 +20,13 @@ class Stage:
 
     Attributes:
       name: e.g. `"tokenizer"`.
-      init: `(key, batch) → (params, model_state)`.
+      init: `(key, batch) → (params, model_state)`; only the shapes of the batch count.
       loss: `(params, model_state, batch, key, step) → (scalar, (model_state, metrics))`, for a global batch. Metrics whose
         name starts with `counts/` are summed over microbatches, all others are averaged.
       summarize: `(metrics as NumPy) → ({name: float}, {topic: warning})` on the host, e.g. counts into
         usage and perplexity; each topic is warned of once.
-      evaluate: `(params, model_state, batch) → {name: [batch]}`: one value for every item.
+      evaluate: `(params, model_state, batch) → {name: (values, weights)}` of equal shape; what is reported is the weighted mean
+        over all batches.
       sample: `(params, model_state, batch) → float [rows, columns, H, W, 3]` in [-1, 1]: pictures for people, or None.
       parameter_axes: the table of `sharding`.
     """
@@ -34,6 +35,6 @@ class Stage:
     init: Callable[[jax.Array, Batch], tuple[Params, ModelState]]
     loss: Callable[[Params, ModelState, Batch, jax.Array, jax.Array], tuple[jax.Array, tuple[ModelState, dict[str, jax.Array]]]]
     summarize: Callable[[dict[str, np.ndarray]], tuple[dict[str, float], dict[str, str]]]
-    evaluate: Callable[[Params, ModelState, Batch], dict[str, jax.Array]]
+    evaluate: Callable[[Params, ModelState, Batch], dict[str, tuple[jax.Array, jax.Array]]]
     sample: Callable[[Params, ModelState, Batch], jax.Array] | None
     parameter_axes: ParameterAxes

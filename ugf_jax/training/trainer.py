@@ -7,16 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 
 from ugf_jax import config
-from ugf_jax.data.buckets import Bucket
-from ugf_jax.data.loader import Loader
 from ugf_jax.errors import InputError, RetryError
 from ugf_jax.json_files import write_json
 from ugf_jax.training import sharding
 from ugf_jax.training.checkpoints import Checkpointer
+from ugf_jax.training.data_source import BatchLoader, DataSource
 from ugf_jax.training.evaluator import Evaluator
 from ugf_jax.training.flops import forward_flops
 from ugf_jax.training.goodput import Goodput
@@ -34,12 +32,15 @@ Specs = dict[str, jax.ShapeDtypeStruct]
 Init = Callable[[jax.Array, dict[str, jax.Array]], TrainState]
 
 
-def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data_change: bool = False) -> dict[str, Any] | None:
+def train(
+    settings: TrainSettings, stage: Stage, data: DataSource, workdir: epath.Path, allow_data_change: bool = False
+) -> dict[str, Any] | None:
     """Trains until `settings.steps`, from wherever `workdir` stands, and returns a summary (None if all steps were done).
 
     Args:
       settings: the whole config.
       stage: what is trained.
+      data: what it is trained on.
       workdir: receives `config.json`, `metrics.jsonl`, `samples/`, `checkpoints/`.
       allow_data_change: continue although the data are not those of the checkpoint.
 
@@ -49,21 +50,27 @@ def train(settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data
       RetryError: a signal asked to stop; the state is saved and the same call continues.
     """
     with contextlib.ExitStack() as opened:  # whatever ends the run, a save under way is finished
-        return _train(settings, stage, workdir, allow_data_change, opened)
+        return _train(settings, stage, data, workdir, allow_data_change, opened)
 
 
 def _train(
-    settings: TrainSettings, stage: Stage, workdir: epath.Path, allow_data_change: bool, opened: contextlib.ExitStack
+    settings: TrainSettings,
+    stage: Stage,
+    data: DataSource,
+    workdir: epath.Path,
+    allow_data_change: bool,
+    opened: contextlib.ExitStack,
 ) -> dict[str, Any] | None:
     preemption = opened.enter_context(Preemption())
     first_process = jax.process_index() == 0
     clock = Goodput(workdir, write=first_process)
     with clock.section("init"):
         mesh = sharding.make_mesh(settings.mesh)
-        loader = Loader(settings.data, jax.process_index(), jax.process_count())
+        process = jax.process_index(), jax.process_count()
+        loader = data.open(*process)
         specs = {bucket: batch_specs(loader, bucket, mesh) for bucket in loader.buckets}
         optimizer = make_optimizer(settings.optimizer, settings.steps)
-        any_batch = min(specs.values(), key=lambda s: s["image"].size)
+        any_batch = min(specs.values(), key=lambda arrays: sum(a.size for a in arrays.values()))
         init = functools.partial(init_state, stage, optimizer, settings.optimizer.ema_decay > 0)
         abstract = abstract_state(init, any_batch, stage, settings, mesh)
         keep = settings.checkpoint
@@ -90,9 +97,10 @@ def _train(
         train_step = make_step(stage, optimizer, settings.optimizer.accumulate, settings.optimizer.ema_decay)
         compiled = compile_buckets(train_step, abstract, specs, log.note)
         flops = {b: 3 * forward_flops(stage.loss, *loss_arguments(abstract, s)) for b, s in specs.items()}
-        evaluator = Evaluator(settings, stage, mesh, workdir, log)
+        evaluator = Evaluator(settings, stage, data.held_out(*process), mesh, log)
 
-    meter = Meter(settings, stage, log, clock, make_schedule(settings.optimizer, settings.steps), flops, workdir)
+    schedule = make_schedule(settings.optimizer, settings.steps)
+    meter = Meter(settings, stage, data.count, log, clock, schedule, flops, workdir)
 
     def save() -> None:
         with clock.section("checkpoint"):
@@ -105,7 +113,7 @@ def _train(
     while step < settings.steps:
         with clock.section("data"):
             batch = next(batches)
-            arrays = sharding.to_global({"image": batch.arrays["image"]}, mesh)
+            arrays = sharding.to_global({name: batch.arrays[name] for name in specs[batch.bucket]}, mesh)
         with clock.section("step"):
             state, metrics = compiled[batch.bucket](state, arrays)  # returns at once; the device works on
             step += 1
@@ -137,15 +145,16 @@ def _train(
     }
 
 
-def batch_specs(loader: Loader, bucket: Bucket, mesh: jax.sharding.Mesh) -> Specs:
+def batch_specs(loader: BatchLoader, bucket: Any, mesh: jax.sharding.Mesh) -> Specs:
     """Shapes and shardings of a global batch of this bucket."""
-    rows, shards = loader.batch_size(bucket), mesh.shape["data"] * mesh.shape["fsdp"]
-    if rows % shards:
-        raise InputError(
-            f"config.data.scales: batch size {rows} at scale {bucket.scale} must be a multiple of {shards} devices"
-        )
-    shape = (rows, bucket.height, bucket.width, 3)
-    return {"image": jax.ShapeDtypeStruct(shape, np.uint8, sharding=sharding.batch_sharding(mesh))}
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    where = sharding.batch_sharding(mesh)
+    specs = {}
+    for name, (shape, dtype) in loader.specs(bucket).items():
+        if shape[0] % shards:
+            raise InputError(f"config.data: batch size {shape[0]} (batches of {bucket}) must be a multiple of {shards} devices")
+        specs[name] = jax.ShapeDtypeStruct(shape, dtype, sharding=where)
+    return specs
 
 
 def abstract_state(init: Init, batch: Specs, stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh) -> TrainState:
@@ -167,21 +176,21 @@ def start_from(state: TrainState, params: Any) -> TrainState:
 
 
 def compile_buckets(
-    step: Callable[..., Any], abstract: TrainState, specs: dict[Bucket, Specs], note: Callable[[str], None]
-) -> dict[Bucket, Callable[..., Any]]:
+    step: Callable[..., Any], abstract: TrainState, specs: dict[Any, Specs], note: Callable[[str], None]
+) -> dict[Any, Callable[..., Any]]:
     """One executable a bucket, made before the loop so that no step waits for a compiler."""
     mesh = jax.sharding.get_mesh()
     # The state leaves a step as it came in, whatever the compiler would prefer; metrics go whole to every process.
     shardings = jax.tree.map(lambda x: x.sharding, abstract), sharding.replicated(mesh)
     jitted = jax.jit(step, donate_argnums=0, out_shardings=shardings)
 
-    def compile_one(bucket: Bucket) -> Callable[..., Any]:
+    def compile_one(bucket: Any) -> Callable[..., Any]:
         with jax.set_mesh(mesh):  # the mesh in force belongs to a thread
             return jitted.lower(abstract, specs[bucket]).compile()
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         made = dict(zip(specs, pool.map(compile_one, specs), strict=True))
-    note(f"compiled {len(made)} buckets: " + ", ".join(f"{b.height}x{b.width}" for b in made))
+    note(f"compiled {len(made)} buckets: " + ", ".join(str(b) for b in made))
     return made
 
 

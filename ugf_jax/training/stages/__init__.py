@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ugf_jax.errors import InputError
+from ugf_jax.training.data_source import DataSource
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Stage
 
@@ -14,10 +15,11 @@ NAMES = ("tokenizer",)
 
 @dataclasses.dataclass(frozen=True)
 class StageType:
-    """A stage before it is configured: the dataclass of its settings, and what builds it from them."""
+    """A stage before it is configured: the dataclass of its settings, and what builds its functions and its data from them."""
 
     settings: type[TrainSettings]
     build: Callable[[Any], Stage]
+    data: Callable[[Any], DataSource]
 
 
 def find(name: Any) -> StageType:
@@ -29,4 +31,4 @@ def find(name: Any) -> StageType:
     if name not in NAMES:
         raise InputError(f"config.stage is {name!r}; want one of {', '.join(NAMES)}")
     module = importlib.import_module(f"ugf_jax.training.stages.{name}")
-    return StageType(module.Settings, module.build)
+    return StageType(module.Settings, module.build, module.data)

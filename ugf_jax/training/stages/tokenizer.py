@@ -21,10 +21,12 @@ from ugf_jax.models.tokenizer import DualTokenizer, TokenizerOutput, TokenizerSe
 from ugf_jax.objectives import adversarial
 from ugf_jax.objectives.reconstruction import ReconstructionWeights, reconstruction_loss
 from ugf_jax.training import parameter_axes
-from ugf_jax.training.settings import TrainSettings
+from ugf_jax.training.image_data import ImageTrainSettings, image_source
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
 
 LOW_USAGE = 0.05
+
+data = image_source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ class TokenizerObjective:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(TrainSettings):
+class Settings(ImageTrainSettings):
     """A whole config of this stage."""
 
     model: TokenizerSettings = config.setting(TokenizerSettings())
@@ -116,10 +118,10 @@ def build(settings: Settings) -> Stage:
         weight = gan.weight * adversarial.late_start(step, gan.start_step, gan.warmup_steps)
         return judge + weight * fool, {"loss/discriminator": judge, "loss/generator": fool}
 
-    def evaluate(params: Params, state: ModelState, batch: Batch) -> dict[str, jax.Array]:
-        image = to_float(batch["image"])
+    def evaluate(params: Params, state: ModelState, batch: Batch) -> dict[str, tuple[jax.Array, jax.Array]]:
+        image, mask = to_float(batch["image"]), batch["mask"]
         output, _ = apply(params, state, image, train=False, key=None)
-        return {"psnr/master": psnr(master_alone(output), image), "psnr/full": psnr(output.recon, image)}
+        return {"psnr/master": (psnr(master_alone(output), image), mask), "psnr/full": (psnr(output.recon, image), mask)}
 
     def sample(params: Params, state: ModelState, batch: Batch) -> jax.Array:
         image = to_float(batch["image"])
