@@ -9,6 +9,11 @@ and writes contact_sheet.png (images of all shapes with their captions) and resu
 
   ugf inspect data/clipart/train
   ugf inspect data/web --scales=256,512 --batch_size=64 --output=runs/inspect
+
+With --documents=N it shows instead what the transformer reads: N records as documents, token by token, with what is trained on
+and from where each image's auxiliary codes may be seen. The dataset must hold codes (`ugf prepare --tokenize=RUN`).
+
+  ugf inspect data/coded/train --documents=3 --task=question
 """
 
 import dataclasses
@@ -17,15 +22,21 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
+import rich.console
 from absl import flags
 
 from ugf_jax.cli import app
 from ugf_jax.cli.tables import print_table
 from ugf_jax.data.buckets import Assigner, BucketSettings, make_buckets
 from ugf_jax.data.contact_sheet import contact_sheet
+from ugf_jax.data.document_view import show, view
 from ugf_jax.data.index import Dataset, open_dataset
 from ugf_jax.data.loader import DataSettings, read_image
+from ugf_jax.data.permutation import key
+from ugf_jax.data.recipes import TASKS, RecipeSettings, TaskWeights, build, choose, lengths_of
 from ugf_jax.data.statistics import BucketUse, bucket_uses, spread, text_statistics
+from ugf_jax.data.text import TextTokenizer, visible
+from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.json_files import write_json
 
@@ -36,6 +47,10 @@ flags.DEFINE_integer("batch_size", 16, "images of a global batch", lower_bound=1
 flags.DEFINE_integer("patch", BucketSettings.patch, "bucket sides are multiples of it", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("pictures", 48, "images on the contact sheet", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("texts", 2000, "records whose texts are read, evenly spread", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer("documents", 0, "records shown as documents, evenly spread", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_enum("task", None, TASKS, "with --documents: this task alone", flag_values=FLAGS)
+flags.DEFINE_integer("length", RecipeSettings.length, "with --documents: most tokens", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_string("text_tokenizer", "", "with --documents: a tokenizer.json; empty: the shipped one", flag_values=FLAGS)
 
 
 def main(positional: Sequence[str], values: flags.FlagValues) -> None:
@@ -43,6 +58,9 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     if len(positional) != 1:
         raise InputError(f"want one DATA folder, got {len(positional)} arguments (see ugf inspect --help)")
     dataset = open_dataset(positional[0])
+    if values.documents:
+        _print_documents(dataset, values)
+        return
     settings = BucketSettings(scales=_scales(values.scales), patch=values.patch)
     buckets = make_buckets(settings)
     output = app.output_folder(values.output or pathlib.Path(positional[0]) / "inspect", "--output")
@@ -69,6 +87,25 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the verb."""
     app.run("inspect", __doc__, FLAGS, main, argv)
+
+
+def _print_documents(dataset: Dataset, values: flags.FlagValues) -> None:
+    if dataset.manifest["images"] and values.task != "text" and not dataset.column("code_length").any():
+        raise InputError(
+            f"{dataset.folder}: holds no image codes; prepare it with --tokenize=RUN, the work folder of a trained tokenizer"
+        )
+    text, console = TextTokenizer.load(values.text_tokenizer), rich.console.Console()
+    vocabulary = VocabularySettings(text=text.size, sizes=2**12, codes=2**20)  # whatever the model's, it can be shown
+    weights = TaskWeights(**{task: float(task == values.task) for task in TASKS}) if values.task else TaskWeights()
+    settings = RecipeSettings(tasks=weights, length=values.length)
+    for number, row in enumerate(_evenly(dataset, values.documents), 1):
+        record = dataset.read(row)
+        recipe = choose(lengths_of(record, text), key(row)[0], settings)
+        if recipe is None:
+            print(f"{number}: '{visible(record.key)}': no document of at most {values.length} tokens can be made of it\n")
+            continue
+        for document in build(recipe, record, text, vocabulary):
+            show(view(document, vocabulary, text, f"{number}: '{visible(record.key)}'"), console)
 
 
 def _scales(values: Sequence[str]) -> tuple[int, ...]:

@@ -41,8 +41,8 @@ class TextTokenizer:
         self._tokenizer.encode_special_tokens = True
         self.size = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         added = sorted((token["content"] for token in settings["added_tokens"]), key=len, reverse=True)
-        unknown = settings["model"].get("unk_token")  # text may well be unknown
-        self._special = {self._tokenizer.token_to_id(a) for a in added if a != unknown}
+        unknown = settings["model"].get("unk_token"), settings["model"].get("unk_id")  # text may well be unknown
+        self._special = {i for a in added if (i := self._tokenizer.token_to_id(a)) != unknown[1] and a != unknown[0]}
         self._marks = re.compile("|".join(map(re.escape, added)))
 
     @classmethod
@@ -159,7 +159,10 @@ def _settings(content: bytes, name: str) -> dict[str, Any]:
         raise InputError(f"{name}: not JSON ({error}); want a tokenizer.json of Hugging Face tokenizers") from error
     if not isinstance(settings, dict) or not isinstance(settings.get("model"), dict):
         raise InputError(f'{name}: has no "model"; want a tokenizer.json of Hugging Face tokenizers')
-    added = [dict(token, special=True) for token in settings.get("added_tokens") or []]
+    added = settings.get("added_tokens") or []
+    if not isinstance(added, list) or not all(isinstance(token, dict) for token in added):
+        raise InputError(f'{name}: "added_tokens" is no list of tokens; want a tokenizer.json of Hugging Face tokenizers')
+    added = [token | {"special": True} for token in added]
     return settings | {"added_tokens": added, "truncation": None, "padding": None, "post_processor": None}
 
 

@@ -23,7 +23,7 @@ SCENES = 4000
 
 REQUESTS = """
 Draw {}.
-Draw me {}, please.
+Draw me {}, please. Thanks!
 Please make a picture of {}.
 Could you create an image of {}?
 Can you draw {} for me?
@@ -71,7 +71,8 @@ def corpus() -> Iterator[str]:
         yield from (text for q in shapes.questions(scene, rng) for text in (q["question"], q["answer"]))
     requests = REQUESTS.strip().splitlines()
     for number, subject in enumerate(subjects * 3):
-        yield requests[number % len(requests)].format(subject)
+        request = requests[number % len(requests)].format(subject)
+        yield request.lower() if number // len(requests) % 2 else request
 
 
 def train(texts: Iterable[str], size: int = SIZE) -> tokenizers.Tokenizer:
