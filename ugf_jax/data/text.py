@@ -58,7 +58,7 @@ class TextTokenizer:
         """Ids of a text, without anything added to it.
 
         Raises:
-          InputError: the text cannot be written as UTF-8.
+          InputError: the text is not well formed: it holds half a surrogate pair.
         """
         return self.encode_many([text])[0]
 
@@ -66,7 +66,7 @@ class TextTokenizer:
         """Ids of each text.
 
         Raises:
-          InputError: a text cannot be written as UTF-8.
+          InputError: a text is not well formed.
         """
         found = self._encode(texts)
         if self._special:
@@ -97,8 +97,9 @@ class TextTokenizer:
             if len(texts) == 1:
                 return [self._tokenizer.encode(texts[0], add_special_tokens=False).ids]
             return [e.ids for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-        except UnicodeEncodeError as error:
-            raise InputError(f"a text cannot be written as UTF-8 ({error.reason}); want well-formed text") from error
+        except TypeError as error:  # what the library says to half a surrogate pair
+            wrong = next((text for text in texts if any("\ud800" <= c <= "\udfff" for c in text)), "")
+            raise InputError(f"text '{visible(wrong[:80])}' is not well formed; want what UTF-8 can hold") from error
 
     def _encode_in_parts(self, text: str) -> list[int]:
         """Some models (Unigram, WordPiece) have the special tokens among their words; a word cut in two is none of them."""
