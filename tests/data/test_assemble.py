@@ -7,10 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ugf_jax.data import assemble
+from ugf_jax.data import shards as shards_module
 from ugf_jax.data.index import open_dataset
 from ugf_jax.data.parts import Part, records_path
+from ugf_jax.data.recipes import lengths_of
 from ugf_jax.data.records import Record, pack
 from ugf_jax.data.shards import write_array_record
+from ugf_jax.data.text import TextTokenizer
 
 
 def parts_of(lengths, size=100):
@@ -62,7 +65,7 @@ def make(tmp_path, transform=None, shards=3):
     for task in reversed(tasks):
         writer(task)
     assert assemble.finished_shards(work, len(tasks)) == set(range(len(tasks)))
-    assemble.finish(folder, work, len(tasks), parts, {"kind": "test"}, {})
+    assemble.finish(folder, work, len(tasks), parts, {"kind": "test"}, {}, shards_module.text_identity(TextTokenizer.load()))
     return open_dataset(folder), [r for part in records for r in part]
 
 
@@ -75,6 +78,7 @@ def test_assembled_dataset_holds_the_parts(tmp_path, shards):
     assert [dataclasses.replace(r, key="") for r in found] == [dataclasses.replace(r, key="") for r in records]
     assert [data.key(i) for i in range(7)] == [r.key for r in found]
     assert list(data.heights) == [r.sizes[0][0] for r in records]
+    assert data.length_table.many(range(7)) == [lengths_of(r, TextTokenizer.load()) for r in records]
 
 
 def test_a_transform_sees_every_record_once_in_order_in_batches_within_a_shard(tmp_path, monkeypatch):

@@ -57,9 +57,9 @@ def test_sizes_come_in_chunks_that_cover_all_rows(tmp_path):
 def test_lengths_of_text_and_codes(tmp_path):
     kept = np.array([[True, False], [True, True]])
     codes = ImageCodes(np.zeros((4, 4), np.uint16), (np.zeros((2, 2, 3), np.uint16),), (kept,), (32, 32))
-    record = Record("a", (b"1",), ((5, 6),), ("né",), ({"from": "human", "value": "hello"},), codes=(codes,))
+    record = Record("a", (b"1",), ((5, 6),), ("né",), ({"from": "human", "value": "<|image|>hello"},), codes=(codes,))
     data = write_dataset(tmp_path / "d", [record, Record("b", (b"2",), ((5, 6),))])
-    assert data.column("text_length").tolist() == [3 + 5, 0]
+    assert data.column("text_length").tolist() == [3 + 14, 0]
     assert data.column("code_length").tolist() == [16 + 3 * 3, 0]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import json
 import os
 import pathlib
 import random
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ugf_jax.data import lengths
 from ugf_jax.data import prepare as module
 from ugf_jax.data.index import open_dataset
 from ugf_jax.data.parts import PrepareSettings
 from ugf_jax.data.prepare import prepare
 from ugf_jax.data.sources import base
 from ugf_jax.data.sources.folder import FolderSource
+from ugf_jax.data.text import SHIPPED, TextTokenizer
 from ugf_jax.errors import InputError
 
 SETTINGS = PrepareSettings(shards=3)
@@ -61,6 +64,7 @@ def test_every_image_is_in_a_record_or_in_the_quarantine(tmp_path):
     assert done.manifest["quarantine"] == {"images": 2, "records": 2, "reasons": {"truncated": 2}}
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "index.arrow",
+        lengths.file_name(TextTokenizer.load().digest),
         "manifest.json",
         "quarantine.jsonl",
         *(f"shard-0000{i}-of-00003.array_record" for i in range(3)),
@@ -123,7 +127,7 @@ def test_stopped_at_any_step_and_continued_it_is_the_same(tmp_path, small_units,
         monkeypatch.setattr(os, "replace", real)
         prepare(source, out, SETTINGS)
         assert content(out) == wanted
-    assert stops == 1 + 5 * 2 + 3 * 3 + 3  # request; parts; shards; index, quarantine, manifest
+    assert stops == 1 + 5 * 2 + 3 * 4 + 4  # request; parts; shards; index, lengths, quarantine, manifest
 
 
 def test_the_number_of_workers_does_not_show(tmp_path):
@@ -157,6 +161,92 @@ def test_nothing_usable_is_one_line_that_says_why(tmp_path):
     (tmp_path / "in" / "a.png").write_bytes(png(0))
     prepare(source, tmp_path / "out", SETTINGS)
     assert open_dataset(tmp_path / "out").num_records == 1
+
+
+@pytest.fixture
+def other_tokenizer(tmp_path):
+    """A text tokenizer that has one id for every byte."""
+    settings = json.loads(SHIPPED.read_text())
+    settings["model"]["merges"] = []
+    path = tmp_path / "bytes.json"
+    path.write_text(json.dumps(settings))
+    return str(path)
+
+
+def test_tokens_are_counted_and_counted_again_for_another_tokenizer(tmp_path, other_tokenizer):
+    source = pictures(tmp_path / "in", 30)
+    prepare(source, tmp_path / "out", SETTINGS)
+    before = content(tmp_path / "out")
+    shipped = open_dataset(tmp_path / "out")
+    encode = TextTokenizer.load().encode
+    assert [shipped.lengths(i).captions for i in range(28)] == [(len(encode(r.captions[0])),) for r in shipped.records()]
+    assert not prepare(source, tmp_path / "out", SETTINGS, text_tokenizer=other_tokenizer).was_complete
+    assert content(tmp_path / "out").keys() != before.keys()
+    data = open_dataset(tmp_path / "out")
+    data.verify()
+    assert data.manifest["text"]["digest"] == TextTokenizer.load(other_tokenizer).digest
+    assert [data.lengths(i).captions for i in range(28)] == [(len(r.captions[0].encode()),) for r in data.records()]
+    assert prepare(source, tmp_path / "out", SETTINGS, text_tokenizer=other_tokenizer).was_complete
+    prepare(source, tmp_path / "fresh", SETTINGS, text_tokenizer=other_tokenizer)
+    assert content(tmp_path / "out") == content(tmp_path / "fresh")
+    prepare(source, tmp_path / "out", SETTINGS)
+    assert content(tmp_path / "out") == before
+
+
+def test_stopped_while_counting_again_and_continued_it_is_the_same(tmp_path, other_tokenizer, monkeypatch):
+    source = pictures(tmp_path / "in", 30)
+    prepare(source, tmp_path / "wanted", SETTINGS, text_tokenizer=other_tokenizer)
+    prepare(source, tmp_path / "out", SETTINGS)
+    for stop_at, left in ((0, 1), (1, 2), (2, 2)):  # replaced: lengths, manifest; the old lengths go last
+        calls = itertools.count()
+        real_replace, real_unlink = os.replace, pathlib.Path.unlink
+
+        def replace(a, b, calls=calls, stop_at=stop_at, real=real_replace):
+            if next(calls) == stop_at:
+                raise Killed
+            real(a, b)
+
+        def unlink(path, missing_ok=False, stop_at=stop_at, real=real_unlink):
+            if stop_at == 2 and path.name.startswith("lengths-"):
+                raise Killed
+            real(path, missing_ok)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", replace)
+            patched.setattr(pathlib.Path, "unlink", unlink)
+            with pytest.raises(Killed):
+                prepare(source, tmp_path / "out", SETTINGS, text_tokenizer=other_tokenizer)
+        assert len(list((tmp_path / "out").glob("lengths-*.arrow"))) == left
+        data = open_dataset(tmp_path / "out")
+        data.verify()
+        assert len(data.length_table) == 28
+    prepare(source, tmp_path / "out", SETTINGS, text_tokenizer=other_tokenizer)
+    assert content(tmp_path / "out") == content(tmp_path / "wanted")
+
+
+def test_a_started_run_keeps_its_tokenizer(tmp_path, other_tokenizer, monkeypatch):
+    source = pictures(tmp_path / "in", 30)
+
+    def stop(*_):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_write_shards", stop)
+        with pytest.raises(Killed):
+            prepare(source, tmp_path / "out", SETTINGS)
+    with pytest.raises(InputError, match=r"made with text\.digest = .*, asked for"):
+        prepare(source, tmp_path / "out", SETTINGS, text_tokenizer=other_tokenizer)
+
+
+def test_a_conversation_that_does_not_match_its_images_is_refused(tmp_path):
+    source = pictures(tmp_path / "in", 3, 0)
+    (tmp_path / "in" / "0001.txt").unlink()
+    turns = [{"from": "human", "value": "<|image|> and <|image|>?"}, {"from": "gpt", "value": "yes"}]
+    (tmp_path / "in" / "0001.json").write_text(json.dumps({"conversations": turns}))
+    source = FolderSource(tmp_path / "in")
+    done = prepare(source, tmp_path / "out", SETTINGS)
+    assert done.manifest["quarantine"] == {"images": 1, "records": 1, "reasons": {"bad entry": 1}}
+    assert "2 <|image|> in its turns for 1 images" in (tmp_path / "out" / "quarantine.jsonl").read_text()
 
 
 def test_two_at_once_are_refused(tmp_path):

@@ -9,10 +9,11 @@ SOURCE is one of
   clipart             1,500 real drawings that come with this package
   shapes:N            N drawn scenes with captions, questions and scene graphs
 
-OUT becomes ArrayRecord shards, index.arrow, manifest.json and quarantine.jsonl (every image that was refused, and why). A
-source with splits gives OUT/train, OUT/validation and so on. Every image is decoded once to see that it is whole; its bytes
-are kept as they are unless --max_side asks for a resize. Stopped at any moment, the same command continues; when all is
-done, it changes nothing.
+OUT becomes ArrayRecord shards, index.arrow, lengths-….arrow (tokens of every text, counted with the shipped text tokenizer or
+--text_tokenizer), manifest.json and quarantine.jsonl (every image that was refused, and why). A source with splits gives
+OUT/train, OUT/validation and so on. Every image is decoded once to see that it is whole; its bytes are kept as they are unless
+--max_side asks for a resize. Stopped at any moment, the same command continues; when all is done, it changes nothing. With
+another --text_tokenizer it only counts the tokens again.
 
   ugf prepare clipart data/clipart
   ugf prepare shapes:10000 data/shapes
@@ -46,6 +47,7 @@ flags.DEFINE_string("image_root", None, "folder that the paths of a conversation
 flags.DEFINE_string("data_dir", None, "where TFDS datasets lie (default: $TFDS_DATA_DIR)", flag_values=FLAGS)
 flags.DEFINE_string("tokenize", None, "work folder of a trained tokenizer: store its codes of every image", flag_values=FLAGS)
 flags.DEFINE_bool("drop_pixels", False, "with --tokenize: store the codes only", flag_values=FLAGS)
+flags.DEFINE_string("text_tokenizer", "", "tokenizer.json that counts tokens (default: the shipped one)", flag_values=FLAGS)
 for _field in PrepareSettings.__dataclass_fields__.values():
     _define: Any = flags.DEFINE_float if _field.type is float else flags.DEFINE_integer
     _define(_field.name, _field.default, _field.metadata["doc"], flag_values=FLAGS)
@@ -63,7 +65,8 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     folder = pathlib.Path(app.output_folder(out, "OUT"))
     results: dict[str, Any] = {}
     for split, source in sources.items():
-        results[split or "all"] = _prepare(source, folder / split, settings, values.workers or available_cores(), writer)
+        workers = values.workers or available_cores()
+        results[split or "all"] = _prepare(source, folder / split, settings, workers, writer, values.text_tokenizer)
     if not all(r.pop("was_complete") for r in results.values()):
         write_json(folder / "results.json", {"prepare": results})
 
@@ -84,11 +87,10 @@ def _code_writer(workdir: str | None, drop_pixels: bool) -> "CodeWriter | None":
 
 
 def _prepare(
-    source: Source, folder: pathlib.Path, settings: PrepareSettings, workers: int, writer: "CodeWriter | None"
+    source: Source, folder: pathlib.Path, settings: PrepareSettings, workers: int, writer: "CodeWriter | None", text: str
 ) -> dict[str, Any]:
-    done = prepare(
-        source, folder, settings, workers, writer, writer.identity if writer else None, label=f"prepare {folder.name}"
-    )
+    identity = writer.identity if writer else None
+    done = prepare(source, folder, settings, workers, writer, identity, f"prepare {folder.name}", text)
     print(_summary(folder, done))
     counts = done.manifest["quarantine"]
     return {

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 from array_record.python import array_record_module
 
-from ugf_jax.data import index, shards
+from ugf_jax.data import index, lengths, shards
 from ugf_jax.data.parts import Part, records_path
+from ugf_jax.data.recipes import Lengths, lengths_of
 from ugf_jax.data.records import Record, pack, unpack
+from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.workers import tick
 
 SHARD_BYTES = 256 * 2**20
@@ -82,29 +84,35 @@ class ShardWriter:
 
     Attributes:
       transform: changes records (adds codes to them), given up to 256 of one shard at a time in order; must keep their number.
+      text_tokenizer: file of the tokenizer that counts the texts; "" is the shipped one.
     """
 
     folder: pathlib.Path
     work: pathlib.Path
     transform: Transform | None = None
+    text_tokenizer: str = ""
 
     def __call__(self, task: ShardTask) -> int:
-        """Writes the shard, then its rows of the index, then what the manifest will say of it; returns its number."""
+        """Writes the shard, its rows of the index, its lengths, then what the manifest will say of it; returns its number."""
         path = self.folder / shards.shard_name(task.number, task.count)
         rows: shards.Rows = []
-        count = shards.write_array_record(path, self._packed(task, rows))
-        _write_rows(_rows_path(self.work, task.number), rows)
+        counted: list[Lengths] = []
+        count = shards.write_array_record(path, self._packed(task, rows, counted))
+        shards.write_index(_rows_path(self.work, task.number), [shards.rows_table(rows)])
+        shards.write_index(_lengths_path(self.work, task.number), [lengths.table(counted)], lengths.SCHEMA)
         entry = shards.file_entry(path, records=count)
         shards.write_text(entry_path(self.work, task.number), json.dumps(entry))
         return task.number
 
-    def _packed(self, task: ShardTask, rows: shards.Rows) -> Iterator[bytes]:
+    def _packed(self, task: ShardTask, rows: shards.Rows, counted: list[Lengths]) -> Iterator[bytes]:
+        text = TextTokenizer.load(self.text_tokenizer)
         for batch in _batches(self._records(task), BATCH):
             changed = self.transform([record for record, _ in batch]) if self.transform else [record for record, _ in batch]
             if len(changed) != len(batch):
                 raise ValueError(f"transform gave {len(changed)} records for {len(batch)}")
             for new, (old, data) in zip(changed, batch, strict=True):
-                rows.extend(shards.record_rows(new, task.number, rows[-1][5] + 1 if rows else 0))
+                rows.extend(shards.record_rows(new, task.number, len(counted)))
+                counted.append(lengths_of(new, text))
                 yield data if new is old and data else pack(new)
                 tick()
 
@@ -135,12 +143,15 @@ def finish(
     parts: Sequence[Part],
     source: dict[str, Any],
     settings: dict[str, Any],
+    text: dict[str, Any],
 ) -> dict[str, Any]:
-    """Writes the index, the quarantine and, last, the manifest."""
+    """Writes the index, the lengths, the quarantine and, last, the manifest."""
     entries = [json.loads(entry_path(work, number).read_text(encoding="utf-8")) for number in range(count)]
     shards.write_index(folder / index.INDEX_NAME, (b for n in range(count) for b in _read_rows(_rows_path(work, n))))
+    counted = (b for n in range(count) for b in _read_rows(_lengths_path(work, n)))
+    shards.write_index(folder / lengths.file_name(text["digest"]), counted, lengths.SCHEMA)
     quarantine = write_quarantine(folder, parts)
-    return shards.write_manifest(folder, entries, source, settings, quarantine)
+    return shards.write_manifest(folder, entries, source, settings, quarantine, text)
 
 
 def write_quarantine(folder: pathlib.Path, parts: Sequence[Part]) -> dict[str, Any]:
@@ -164,8 +175,8 @@ def _rows_path(work: pathlib.Path, number: int) -> pathlib.Path:
     return work / f"rows-{number:05d}.arrow"
 
 
-def _write_rows(path: pathlib.Path, rows: shards.Rows) -> None:
-    shards.write_index(path, [shards.rows_table(rows)])
+def _lengths_path(work: pathlib.Path, number: int) -> pathlib.Path:
+    return work / f"lengths-{number:05d}.arrow"
 
 
 def _read_rows(path: pathlib.Path) -> list[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
     OUT/shard-00000-of-00004.array_record …   packed records, in the order of the source
     OUT/index.arrow                           one row per image (one row of size 0 × 0 for a record without images)
+    OUT/lengths-….arrow                       one row per record: tokens of its texts and images (`ugf_jax.data.lengths`)
     OUT/manifest.json                         counts, digests, histogram of sizes, source, settings, versions
     OUT/quarantine.jsonl                      what was refused, each with its reason
 
@@ -16,7 +17,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,10 @@ from array_record.python import array_record_data_source
 
 from ugf_jax.data.records import Record, unpack
 from ugf_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from ugf_jax.data.lengths import LengthTable
+    from ugf_jax.data.recipes import Lengths
 
 FORMAT = "ugf-dataset"
 VERSION = 1
@@ -129,6 +134,27 @@ class Dataset:
         shard, position = (self.table.column(name)[row].as_py() for name in ("shard", "position"))
         return int(self._first[shard]) + position
 
+    @functools.cached_property
+    def length_table(self) -> "LengthTable":
+        """Token lengths of all records, by the text tokenizer that the manifest names.
+
+        Raises:
+          InputError: the dataset was prepared without them.
+        """
+        from ugf_jax.data.lengths import LengthTable  # recipes need the sources, and these look for datasets
+
+        if "lengths" not in self.manifest:
+            raise InputError(f"{self.folder}: prepared without token lengths; run the same `ugf prepare` again to add them")
+        return LengthTable(self.folder / self.manifest["lengths"]["name"])
+
+    def lengths(self, record: int) -> "Lengths":
+        """Token lengths of record number `record`."""
+        return self.length_table[record]
+
+    def record(self, number: int) -> Record:
+        """Record number `number`, in the order of the shards."""
+        return unpack(self._source[number])
+
     def read(self, row: int) -> Record:
         """The record that row `row` belongs to."""
         return unpack(self._source[self.record_number(row)])
@@ -162,7 +188,7 @@ class Dataset:
         Raises:
           InputError: a file whose content is not what was written.
         """
-        for entry in (*self.manifest["shards"], self.manifest["index"]):
+        for entry in _files(self.manifest):
             with open(self.folder / entry["name"], "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if digest != entry["sha256"]:
@@ -179,7 +205,7 @@ def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
     """
     folder = pathlib.Path(folder)
     manifest = read_manifest(folder)
-    for entry in (*manifest["shards"], manifest["index"]):
+    for entry in _files(manifest):
         path = folder / entry["name"]
         if pathlib.PurePath(entry["name"]).name != entry["name"]:
             raise InputError(f"{folder / MANIFEST_NAME}: '{entry['name']}' is not a plain file name")
@@ -190,6 +216,10 @@ def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
                 f"{path}: {path.stat().st_size} bytes, want {entry['bytes']}; copy it again or prepare the dataset again"
             )
     return Dataset(folder, manifest)
+
+
+def _files(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*manifest["shards"], manifest["index"], *([manifest["lengths"]] if "lengths" in manifest else [])]
 
 
 def read_manifest(folder: pathlib.Path) -> dict[str, Any]:

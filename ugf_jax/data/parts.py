@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE, setting
+from ugf_jax.data.documents import conversation_pieces
 from ugf_jax.data.image import ImageLimits, ImageRejected, shrink
 from ugf_jax.data.records import Record, pack
 from ugf_jax.data.shards import write_array_record, write_text
@@ -162,7 +163,11 @@ def to_record(example: Example, settings: PrepareSettings) -> tuple[Record | Non
             scene=example.scene,
             meta=example.meta,
         )
-        return record, []
+        try:
+            conversation_pieces(record)
+            return record, []
+        except InputError as error:
+            whole = ImageRejected("bad entry", str(error))
     whole = whole or ImageRejected("record dropped", "another image of its record was refused")
     why = [refusals.get(number, whole) for number in range(len(example.images))] or [whole]
     numbers: Sequence[int | None] = range(len(example.images)) or [None]

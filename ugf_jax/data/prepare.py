@@ -6,20 +6,24 @@ in order, evenly divided) and the *manifest*, which makes the dataset complete. 
 """
 
 import collections
+import contextlib
 import dataclasses
 import fcntl
 import json
+import os
 import pathlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ugf_jax.data import assemble, index
 from ugf_jax.data.parts import Part, PartWriter, PrepareSettings, read_part, too_bad
-from ugf_jax.data.shards import write_text
+from ugf_jax.data.recount import recount, remove_strays
+from ugf_jax.data.shards import text_identity, write_text
 from ugf_jax.data.sources.base import Source, Unit, first_units
 from ugf_jax.data.sources.fields import plain
+from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.workers import run_all
 from ugf_jax.errors import InputError
 from ugf_jax.progress import Progress
@@ -47,17 +51,20 @@ def prepare(
     transform: assemble.Transform | None = None,
     transform_identity: Any = None,
     label: str = "prepare",
+    text_tokenizer: str = "",
 ) -> Prepared:
     """Prepares a source into `folder`.
 
     Args:
       source: where examples come from.
-      folder: made if missing; a finished dataset of the same source and settings is left as it is.
+      folder: made if missing; a finished dataset of the same source and settings is left as it is, but for the token
+        lengths where they are of another text tokenizer.
       settings: limits and layout.
       workers: processes; the result does not depend on it. Programs that give more than 1 need `if __name__ == "__main__"`.
       transform: changes records before they are stored, in this process, up to 256 at a time.
       transform_identity: JSON-compatible; tells one transform from another.
       label: shown beside the progress.
+      text_tokenizer: a `tokenizer.json` that counts the tokens of texts; "" is the shipped one.
 
     Raises:
       InputError: the source is empty or damaged, too much of it is refused, or the folder holds something else.
@@ -65,12 +72,11 @@ def prepare(
     """
     source_identity = plain(source.describe())
     settings_identity = settings.identity() | ({"transform": transform_identity} if transform else {})
+    text = TextTokenizer.load(text_tokenizer)
     request = {"source": source_identity, "settings": settings_identity}
     if (folder / index.MANIFEST_NAME).is_file():
-        manifest = index.open_dataset(folder).manifest
-        _check_same(folder, manifest, request)
-        shutil.rmtree(folder / WORK_NAME, ignore_errors=True)
-        return Prepared(manifest, was_complete=True)
+        return _complete(folder, request, text, label)
+    request["text"] = text_identity(text)
     units = first_units(source, source.units(), settings.limit)
     work = _claim(folder, request)
     started = time.monotonic()
@@ -79,10 +85,24 @@ def prepare(
         done_before, parts = _write_parts(PartWriter(source, settings, work), units, workers, label)
         _check_usable(folder, work, parts, label)
         tasks = assemble.plan_shards(parts, settings.shards)
-        _write_shards(assemble.ShardWriter(folder, work, transform), tasks, workers, label)
-        manifest = assemble.finish(folder, work, len(tasks), parts, source_identity, settings_identity)
+        _write_shards(assemble.ShardWriter(folder, work, transform, text_tokenizer), tasks, workers, label)
+        manifest = assemble.finish(folder, work, len(tasks), parts, source_identity, settings_identity, request["text"])
     shutil.rmtree(work)
     return Prepared(manifest, False, sum(p.examples for p in parts) - done_before, time.monotonic() - started)
+
+
+def _complete(folder: pathlib.Path, request: dict[str, Any], text: TextTokenizer, label: str) -> Prepared:
+    """A finished dataset of this request: nothing is left to do but to count tokens, where another tokenizer was asked for."""
+    dataset = index.open_dataset(folder)
+    _check_same(folder, dataset.manifest, request)
+    started = time.monotonic()
+    with _open_folder(folder) as descriptor:
+        _lock(descriptor, folder)
+        shutil.rmtree(folder / WORK_NAME, ignore_errors=True)
+        same = dataset.manifest.get("text") == text_identity(text)
+        manifest = dataset.manifest if same else recount(dataset, text, label)
+        remove_strays(folder, manifest)
+    return Prepared(manifest, same, 0 if same else dataset.num_records, time.monotonic() - started)
 
 
 def _claim(folder: pathlib.Path, request: dict[str, Any]) -> pathlib.Path:
@@ -101,8 +121,8 @@ def _claim(folder: pathlib.Path, request: dict[str, Any]) -> pathlib.Path:
 
 
 def _check_same(folder: pathlib.Path, existing: dict[str, Any], request: dict[str, Any]) -> None:
-    for group in ("source", "settings"):
-        was, wanted = existing.get(group, {}), request[group]
+    for group, wanted in request.items():
+        was = existing.get(group, {})
         differing = sorted(k for k in was.keys() | wanted.keys() if was.get(k) != wanted.get(k))
         if differing:
             name = differing[0]
@@ -110,6 +130,16 @@ def _check_same(folder: pathlib.Path, existing: dict[str, Any], request: dict[st
                 f"{folder}: made with {group}.{name} = {was.get(name)!r}, asked for {wanted.get(name)!r}; "
                 "name another folder or delete this one"
             )
+
+
+@contextlib.contextmanager
+def _open_folder(folder: pathlib.Path) -> Iterator[int]:
+    """A descriptor of the folder itself, to lock what has no work folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _lock(lock: Any, folder: pathlib.Path) -> None:

@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 from array_record.python import array_record_module
 
-from ugf_jax.data import index
+from ugf_jax.data import index, lengths
+from ugf_jax.data.recipes import lengths_of
 from ugf_jax.data.records import Record, pack
+from ugf_jax.data.text import TextTokenizer
 from ugf_jax.errors import InputError
 
 # One record a group is what random access needs; images are compressed already.
@@ -101,18 +103,18 @@ def rows_table(rows: Rows) -> pa.RecordBatch:
     return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, index.SCHEMA, strict=True)], schema=index.SCHEMA)
 
 
-def write_index(path: pathlib.Path, batches: Iterable[pa.RecordBatch]) -> int:
-    """Writes `index.arrow` from batches in order, regrouped to `ROWS_PER_BATCH`; returns the number of rows."""
+def write_index(path: pathlib.Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema = index.SCHEMA) -> int:
+    """Writes `index.arrow` (or lengths) from batches in order, regrouped to `ROWS_PER_BATCH`; returns the number of rows."""
     rows = 0
-    with whole(path) as partial, pa.OSFile(os.fspath(partial), "wb") as file, pa.ipc.new_file(file, index.SCHEMA) as writer:
-        for batch in _regroup(batches):
+    with whole(path) as partial, pa.OSFile(os.fspath(partial), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for batch in _regroup(batches, schema):
             writer.write_batch(batch)
             rows += batch.num_rows
     return rows
 
 
-def _regroup(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    waiting = pa.Table.from_batches([], index.SCHEMA)
+def _regroup(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    waiting = pa.Table.from_batches([], schema)
     for batch in batches:
         waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
         while waiting.num_rows >= ROWS_PER_BATCH:
@@ -160,8 +162,12 @@ def write_manifest(
     source: Mapping[str, Any],
     settings: Mapping[str, Any],
     quarantine: Mapping[str, Any],
+    text: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes the manifest, which makes the dataset complete; shards and `index.arrow` must be there."""
+    """Writes the manifest, which makes the dataset complete; shards, `index.arrow` and the lengths must be there.
+
+    `text` is what `text_identity` says of the text tokenizer that the lengths were counted with.
+    """
     with pa.memory_map(os.fspath(folder / index.INDEX_NAME)) as mapped:
         table = pa.ipc.open_file(mapped).read_all()
     heights, widths = (table.column(name).to_numpy() for name in ("height", "width"))
@@ -176,15 +182,42 @@ def write_manifest(
         "quarantine": quarantine,
         "shards": shard_entries,
         "index": file_entry(folder / index.INDEX_NAME, rows=table.num_rows),
+        "text": text,
+        "lengths": file_entry(folder / lengths.file_name(text["digest"])),
         "versions": versions(),
     }
-    write_text(folder / index.MANIFEST_NAME, json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(folder / index.MANIFEST_NAME, manifest_text(manifest))
     return manifest
 
 
-def write_dataset(folder: str | os.PathLike[str], records: Sequence[Record], shards: int = 1) -> index.Dataset:
-    """Writes records that are in memory as a prepared dataset and opens it (for small sets made by a program)."""
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """The content of `manifest.json`."""
+    return json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def text_identity(text: TextTokenizer) -> dict[str, Any]:
+    """What the manifest says of a text tokenizer: its digest and the number of its ids."""
+    return {"digest": text.digest, "size": text.size}
+
+
+def write_dataset(
+    folder: str | os.PathLike[str],
+    records: Sequence[Record],
+    shards: int = 1,
+    settings: Mapping[str, Any] | None = None,
+    text_tokenizer: str = "",
+) -> index.Dataset:
+    """Writes records that are in memory as a prepared dataset and opens it (for small sets made by a program).
+
+    Args:
+      folder: made if missing.
+      records: all of them.
+      shards: number of files.
+      settings: what the manifest says they were made with, for example the image tokenizer of their codes.
+      text_tokenizer: file of the tokenizer that counts their texts; "" is the shipped one.
+    """
     folder = pathlib.Path(folder)
+    text = TextTokenizer.load(text_tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
     bounds = [len(records) * i // shards for i in range(shards + 1)]
     entries, batches = [], []
@@ -195,6 +228,9 @@ def write_dataset(folder: str | os.PathLike[str], records: Sequence[Record], sha
         entries.append(file_entry(path, records=count))
         batches.append(rows_table([row for i, r in enumerate(part) for row in record_rows(r, number, i)]))
     write_index(folder / index.INDEX_NAME, batches)
+    counted = lengths.table([lengths_of(record, text) for record in records])
+    write_index(folder / lengths.file_name(text.digest), [counted], lengths.SCHEMA)
     write_text(folder / index.QUARANTINE_NAME, "")
-    write_manifest(folder, entries, {"kind": "records"}, {}, {"images": 0, "records": 0, "reasons": {}})
+    quarantine = {"images": 0, "records": 0, "reasons": {}}
+    write_manifest(folder, entries, {"kind": "records"}, settings or {}, quarantine, text_identity(text))
     return index.open_dataset(folder)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ugf_jax import config
 from ugf_jax.data.buckets import assign, fit, make_buckets
+from ugf_jax.data.code_kind import CodeKind
 from ugf_jax.data.image import decode
 from ugf_jax.data.loader import CHECKED, DataSettings
 from ugf_jax.data.records import ImageCodes, Record
@@ -37,12 +38,22 @@ class CodeWriter:
         self.settings = config.parse(DataSettings, self.tokenizer.config["data"], "config.data").bucket_settings
         self.buckets = make_buckets(self.settings)
         self.drop_pixels = drop_pixels
+        master, auxiliary = self.tokenizer.settings.master, self.tokenizer.settings.auxiliary
+        kind = CodeKind(
+            master=master.quantizer.codebook_size,
+            grid=master.grid,
+            auxiliary=auxiliary.quantizer.codebook_size,
+            groups=auxiliary.groups,
+            levels=auxiliary.levels,
+            largest=max(max(b.height, b.width) for b in self.buckets) // auxiliary.patch,
+        )
         self.identity = {
             "tokenizer": config.to_json(self.tokenizer.settings),
             "step": self.tokenizer.step,
             "digest": self.tokenizer.digest(),
             "buckets": [str(b) for b in self.buckets],
             "drop_pixels": drop_pixels,
+            "codes": config.to_json(kind),
         }
 
     def __call__(self, records: list[Record]) -> list[Record]:
