@@ -4,14 +4,22 @@ The rule is `Visibility`: documents, positions and release positions as integers
 implementation ever forms a `[queries, keys]` mask.
 """
 
+import functools
+
 import jax
 
+from ugf_jax.models.kernels.chunked import BLOCK, CPU_BLOCK, chunked
+from ugf_jax.models.kernels.flash import MAX_FEATURES, flash
+from ugf_jax.models.kernels.per_device import per_device, platform
 from ugf_jax.models.kernels.reference import reference
+from ugf_jax.models.kernels.splash import splash
 from ugf_jax.models.kernels.visibility import EVERY, Visibility
 
 __all__ = ["EVERY", "IMPLEMENTATIONS", "Visibility", "attend"]
 
-IMPLEMENTATIONS = ("auto", "reference")
+IMPLEMENTATIONS = ("auto", "reference", "chunked", "pallas", "splash")
+SMALL = 128 * 128  # queries × keys up to which the dense mask is as quick on a CPU
+FEW = 16  # queries up to which a dense mask is no more than the keys themselves, as in decoding
 
 
 def attend(
@@ -33,8 +41,8 @@ def attend(
       value: like `key`.
       visibility: which query sees which key.
       implementation: one of `IMPLEMENTATIONS`.
-      ordered: self-attention in packed rows: keys of a later index are hidden too, so that blocks of them can be
-        skipped. Where documents are packed in order this changes nothing but the output of padding.
+      ordered: promises self-attention, `visibility` being `Visibility.causal` of rows packed in order. Then keys of a later
+        index are hidden too, which changes nothing but the output of padding and lets blocks of keys be skipped.
 
     Returns:
       `[batch, queries, heads, features]` in the dtype of `query`.
@@ -45,7 +53,27 @@ def attend(
     _check(query, key, value, visibility, ordered)
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"attention {implementation!r}; want one of {', '.join(IMPLEMENTATIONS)}")
-    return reference(query, key, value, visibility, ordered)
+    device = platform()
+    if implementation == "auto":
+        implementation = choose(query.shape[1], key.shape[1], query.shape[3], ordered, device)
+    if implementation == "reference":
+        return reference(query, key, value, visibility, ordered)
+    if implementation == "chunked":
+        return chunked(query, key, value, visibility, ordered, block=CPU_BLOCK if device == "cpu" else BLOCK)
+    if implementation == "pallas":
+        kernel = functools.partial(flash, ordered=ordered, interpret=device != "gpu")
+    else:
+        kernel = functools.partial(splash, ordered=ordered, interpret=device != "tpu")
+    return per_device(kernel, query, key, value, visibility)
+
+
+def choose(queries: int, keys: int, features: int, ordered: bool, device: str) -> str:
+    """The implementation that "auto" means on a device: "cpu", "gpu" or "tpu"."""
+    if queries <= FEW or (device == "cpu" and queries * keys <= SMALL):
+        return "reference"
+    if device == "gpu" and features <= MAX_FEATURES:
+        return "pallas"
+    return "splash" if device == "tpu" and ordered else "chunked"
 
 
 def _check(query: jax.Array, key: jax.Array, value: jax.Array, visibility: Visibility, ordered: bool) -> None:

@@ -37,7 +37,7 @@ class Visibility:
         """The rule as a dense bool `[batch, queries, keys]`; `ordered` also hides keys of a later index."""
         seen = may_see(*(x[:, :, None] for x in self.queries), *(x[:, None, :] for x in self.keys))
         if ordered:
-            seen &= jnp.tri(*seen.shape[1:], dtype=bool)
+            seen &= jnp.tri(seen.shape[1], seen.shape[2], dtype=bool)
         return seen
 
     @property
