@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from ugf_jax.cli import app, inspect
-from ugf_jax.data.records import Record
+from ugf_jax.data.records import ImageCodes, Record
 from ugf_jax.data.shards import write_dataset
 
 
@@ -92,3 +92,50 @@ def test_help_teaches(capsys):
     out = capsys.readouterr().out
     assert "ugf inspect data/clipart/train" in out
     assert "--scales" in out
+
+
+def coded(folder, stored=True):
+    codes = ImageCodes(np.full((2, 2), 7, np.uint16), (np.zeros((4, 4, 2), np.uint8),), (np.ones((4, 4), bool),), (32, 32))
+    records = [
+        Record(
+            key=f"k{i}",
+            sizes=((32, 32),),
+            captions=(f"a red star {i}",),
+            questions=({"question": "Which colour?", "answer": "red"},),
+            codes=(codes,) if stored else (),
+        )
+        for i in range(5)
+    ]
+    write_dataset(folder, records)
+    return folder
+
+
+def test_documents_are_shown_token_by_token(tmp_path, capsys):
+    folder = coded(tmp_path / "d")
+    assert call(folder, "--documents=3", "--task=question") == 0
+    out = capsys.readouterr().out
+    assert out.count("question: ") == 3
+    assert [f"'k{i}'" in out for i in range(5)] == [True, False, True, False, True]
+    assert out.count("Which| colour|?") == 3
+    assert "code x4" in out
+    assert "16 auxiliary positions" in out
+    assert "\x1b" not in out
+    assert not (folder / "inspect").exists()
+    assert call(folder, "--documents=50") == 0
+    assert capsys.readouterr().out.count("tokens,") >= 5
+    assert call(folder, "--documents=1", "--task=conversation") == 0
+    assert "1: 'k0': no document of at most 1024 tokens can be made of it" in capsys.readouterr().out
+    assert call(folder, "--documents=1", "--task=text", "--length=4") == 0
+    assert "4 tokens, 3 trained on" in capsys.readouterr().out
+
+
+def test_documents_want_codes_and_a_tokenizer(tmp_path, capsys):
+    folder = coded(tmp_path / "d", stored=False)
+    assert call(folder, "--documents=3") == 2
+    error = capsys.readouterr().err
+    assert f"{folder}: holds no image codes; prepare it with --tokenize=RUN" in error
+    assert error.count("\n") == 1
+    assert call(folder, "--documents=3", "--task=text") == 0
+    assert "a| red| star| |0" in capsys.readouterr().out
+    assert call(coded(tmp_path / "c"), "--documents=3", "--text_tokenizer=/nowhere.json") == 2
+    assert "/nowhere.json: cannot be read" in capsys.readouterr().err
