@@ -159,6 +159,15 @@ def test_no_text_becomes_a_special_token(foreign, family):
             assert ours.decode(ids) == text
 
 
+def test_text_is_encoded_as_if_nothing_had_been_added(foreign, tmp_path):
+    _, ours = foreign("byte_level")
+    settings = json.loads(byte_level().to_str()) | {"added_tokens": []}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(settings))
+    bare = TextTokenizer.load(str(tmp_path / "tokenizer.json"))
+    for text in ("a red circle", "<tool_call>red circle</s>", *ODD):
+        assert ours.encode(text) == bare.encode(text)
+
+
 @pytest.mark.parametrize("family", EXACT)
 def test_text_comes_back_from_foreign_tokenizers_at_once_and_in_a_stream(foreign, family):
     _, ours = foreign(family)

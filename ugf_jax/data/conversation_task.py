@@ -14,7 +14,7 @@ def plan_conversation(lengths: Lengths, draws: Draws, settings: RecipeSettings) 
     pieces = [(item & 3, item >> 2) for item in lengths.turns]
     if sum(opens == IMAGE for opens, _ in pieces) > len(lengths.images):
         return None
-    kept: tuple[int, int, int, int] | None = None  # tokens, auxiliary, pieces, cut
+    kept: tuple[int, int, tuple[int, ...], int, int] | None = None
     tokens = auxiliary = waiting = image = 0  # waiting: memory of a generated image that nothing looks at so far
     trained = False
     dropped: tuple[int, ...] = ()
@@ -33,23 +33,23 @@ def plan_conversation(lengths: Lengths, draws: Draws, settings: RecipeSettings) 
                 auxiliary += lengths.images[image][1]
             image += 1
         room = settings.length - tokens - lead
-        if room < 0 or auxiliary > settings.auxiliary or (room < body and not trained):
+        if room < 0 or auxiliary > settings.auxiliary:
             break
-        seen = bool(text) and room > 0  # text after a generated image looks at it
-        if seen and auxiliary + waiting > settings.auxiliary:
-            seen, room = False, 0
+        if text and room > 0:  # the text after a generated image looks at it
+            if auxiliary + waiting <= settings.auxiliary:
+                auxiliary, waiting = auxiliary + waiting, 0
+            else:
+                room = 0
         cut = min(body, room)
-        if seen:
-            auxiliary, waiting = auxiliary + waiting, 0
         tokens += lead + cut
         if trained and (cut or opens == IMAGE):
-            kept = tokens, auxiliary, number + 1, cut
-            kept_dropped = dropped
+            kept = tokens, auxiliary, dropped, number + 1, cut
         if cut < body:
             break
     if kept is None:
         return None
-    return Recipe("conversation", kept[0], kept[1], dropped=kept_dropped, pieces=kept[2], cut=kept[3])
+    tokens, auxiliary, dropped, number, cut = kept
+    return Recipe("conversation", tokens, auxiliary, dropped=dropped, pieces=number, cut=cut)
 
 
 def build_conversation(recipe: Recipe, record: Record, text: TextTokenizer, words: VocabularySettings) -> tuple[Document, ...]:
