@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import sys
 from collections.abc import Generator
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE, setting
 from ugf_jax.data import image
+from ugf_jax.data.ahead import Batch, batches_ahead
 from ugf_jax.data.buckets import BELOW_ONE, REASONS, Bucket, BucketSettings, FitSettings, fit, make_buckets
 from ugf_jax.data.index import Dataset, open_dataset
 from ugf_jax.data.mixture import draws_per_epoch, merged_draws
@@ -59,23 +59,10 @@ class DataSettings(FitSettings):
             )
 
 
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """One host's slice of a global batch, all of one bucket.
-
-    Attributes:
-      bucket: the shape of the images.
-      arrays: `image` uint8 `[b, h, w, 3]`, `row` int64 `[b]` (row of the dataset's index), `dataset` int16 `[b]`.
-      epoch: number of the epoch, from 0.
-    """
-
-    bucket: Bucket
-    arrays: dict[str, np.ndarray]
-    epoch: int
-
-
 class Loader:
-    """Endless batches from prepared datasets.
+    """Endless batches from prepared datasets, each of one bucket.
+
+    Their arrays: `image` uint8 `[b, h, w, 3]`, `row` int64 `[b]` (row of the dataset's index), `dataset` int16 `[b]`.
 
     Attributes:
       datasets: the opened datasets.
@@ -108,8 +95,6 @@ class Loader:
         self.batches_per_epoch = self.plan.batches_per_epoch
         self.identity = self._identity()
         self.fingerprint = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
-        self._threads = settings.threads or min(os.cpu_count() or 1, 16)
-        self._parts = min([self._threads, *(size // process_count for _, size in settings.scales)])  # of a batch, none empty
         cv2.setNumThreads(1)  # images are resized side by side; threads inside each would only get in each other's way
 
     def batch_size(self, bucket: Bucket) -> int:
@@ -151,25 +136,11 @@ class Loader:
         Raises:
           InputError: an image that was readable when the dataset was prepared is not any more.
         """
-        import grain  # seconds to import, as it brings JAX; whoever only plans or inspects needs neither
+        smallest = min(size for _, size in self.settings.scales) // self.process_count
+        return batches_ahead(self._load, start_step, smallest, self.settings)
 
-        parts = self._parts
-        ahead = parts * self.settings.prefetch
-        loaded = grain.MapDataset.range(start_step * parts, sys.maxsize).map(self._load)
-        options = grain.ReadOptions(num_threads=min(self._threads, ahead), prefetch_buffer_size=ahead)
-        iterator = iter(loaded.to_iter_dataset(options))
-        try:
-            while True:
-                pieces = [next(iterator) for _ in range(parts)]
-                arrays = {name: np.concatenate([p.arrays[name] for p in pieces]) for name in pieces[0].arrays}
-                yield Batch(pieces[0].bucket, arrays, pieces[0].epoch)
-        finally:
-            iterator.close()
-
-    def _load(self, number: int) -> Batch:
-        """Part `number` of this host's slices of all batches."""
-        parts = self._parts
-        step, part = divmod(int(number), parts)
+    def _load(self, step: int, part: int, parts: int) -> Batch:
+        """A part of this host's slice of the batch of `step`."""
         size = self.batch_size(self.all_buckets[self.plan.bucket(step)]) // self.process_count
         first = self.process_index * size
         planned = self.plan.batch(step, first + size * part // parts, first + size * (part + 1) // parts)

@@ -4,9 +4,8 @@ Nothing of an epoch is stored. The order of a bucket's images and the order of a
 (`permutation`), the r-th image of a bucket is found by bisection (`ranks`). Any part of any batch is found at once: a host
 plans only its own slice, resuming at a step costs nothing, and memory does not grow with the number of images.
 
-Every (dataset, bucket) pair is an endless sequence of *passes*; each pass has every image once, in an order of its own. An
-epoch takes the next `draws` images of each pair, shuffles those of a bucket together, and cuts them into batches. Draws
-that do not fill a batch are the epoch's remainder; it is another one every epoch.
+An epoch takes the next images of each (dataset, bucket) pair, shuffles those of a bucket together (`mixture.drawn`), and cuts
+them into batches. Draws that do not fill a batch are the epoch's remainder; it is another one every epoch.
 """
 
 import dataclasses
@@ -14,10 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ugf_jax.data.mixture import drawn
 from ugf_jax.data.permutation import key, permute
 from ugf_jax.data.ranks import Ranks
 
-BATCHES, DRAWS, PASS = 1, 2, 3  # tell apart the keys made from one seed
+BATCHES = 1  # tells its keys from those of `mixture`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +90,7 @@ class Plan:
 
     def _images(self, bucket: int, epoch: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Datasets and rows at `positions` of the bucket's shuffled draws of the epoch."""
-        draws, counts = self.draws[:, bucket], self.counts[:, bucket]
-        ends = np.cumsum(draws)
-        shuffled = permute(positions, int(ends[-1]), key(self.seed, DRAWS, epoch, bucket))
-        datasets = np.searchsorted(ends, shuffled, side="right")
-        taken = epoch * draws[datasets] + shuffled - (ends - draws)[datasets]
-        passes, within = np.divmod(taken, counts[datasets])
-        ranks = permute(within, counts[datasets], key(self.seed, PASS, datasets, bucket, passes))
+        datasets, ranks, _ = drawn(positions, self.draws[:, bucket], self.counts[:, bucket], self.seed, epoch, bucket)
         rows = np.empty(len(positions), np.int64)
         for dataset in np.unique(datasets):
             own = datasets == dataset
