@@ -172,14 +172,6 @@ def test_packed_rows_in_order_need_no_more_than_the_rule():
     assert not np.array_equal(free, ordered)  # padding sees later padding only without it
 
 
-def test_padding_adds_queries_that_see_nothing_and_keys_that_nobody_sees():
-    seen = crossing(2, 5, 7)
-    dense = np.asarray(seen.pad(3, 2).sees())
-    np.testing.assert_array_equal(dense[:, :5, :7], seen.sees())
-    assert not dense[:, 5:].any()
-    assert not dense[..., 7:].any()
-
-
 def test_shapes_that_do_not_fit_are_refused():
     (query, key, value), seen, _ = case("grouped self")
     with pytest.raises(ValueError, match="want one of auto, reference"):

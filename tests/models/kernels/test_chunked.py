@@ -10,22 +10,18 @@ from ugf_jax.models.kernels.visibility import Visibility
 QUERIES = 256
 
 
-def temporary_bytes(function, queries, keys, ordered):
+@pytest.fixture
+def temporary_bytes(shapes, gradients):
     """What the compiled gradient needs beside its arguments and results."""
 
-    def loss(query, key, value, seen):
-        return jnp.sum(function(query, key, value, seen, ordered))
+    def measure(function, queries, keys, ordered):
+        compiled = gradients(lambda *a: function(*a, ordered)).lower(*shapes(queries, keys, 8, 8, 16)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
 
-    def integers(length):
-        return jax.ShapeDtypeStruct((1, length), jnp.int32)
-
-    seen = Visibility(*[integers(queries)] * 2, *[integers(keys)] * 2)
-    arrays = [jax.ShapeDtypeStruct((1, n, 8, 16), jnp.float32) for n in (queries, keys, keys)]
-    compiled = jax.jit(jax.grad(loss, (0, 1, 2))).lower(*arrays, seen).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    return measure
 
 
-def test_memory_of_cross_attention_is_linear_in_keys_and_far_below_the_reference():
+def test_memory_of_cross_attention_is_linear_in_keys_and_far_below_the_reference(temporary_bytes):
     some, many = (temporary_bytes(lambda *a: chunked(*a, block=128), QUERIES, n, False) for n in (4096, 8192))
     assert many < 2.1 * some
     arrays = 2 * 8192 * 8 * 16 * 4
@@ -33,7 +29,7 @@ def test_memory_of_cross_attention_is_linear_in_keys_and_far_below_the_reference
     assert temporary_bytes(reference, QUERIES, 8192, False) > 5 * many
 
 
-def test_memory_of_self_attention_is_linear_in_tokens():
+def test_memory_of_self_attention_is_linear_in_tokens(temporary_bytes):
     some, many = (temporary_bytes(lambda *a: chunked(*a, block=128), n, n, True) for n in (2048, 4096))
     assert many < 2.3 * some
 

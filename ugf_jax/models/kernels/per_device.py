@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import jax
-from jax import numpy as jnp
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from ugf_jax.models.kernels.visibility import Visibility
@@ -28,7 +28,7 @@ def per_device(attention: Attention, query: jax.Array, key: jax.Array, value: ja
     too few kv heads for `tensor`, they are repeated.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    free = {axis: size for axis, size in mesh.shape.items() if axis not in mesh.manual_axes and size > 1}
+    free = {axis: size for axis, size in mesh.shape.items() if axis not in mesh.manual_axes}
     batch, heads, kv_heads = query.shape[0], query.shape[2], key.shape[2]
     rows: tuple[str, ...] = ()
     for axis in BATCH_AXES:
@@ -46,7 +46,7 @@ def per_device(attention: Attention, query: jax.Array, key: jax.Array, value: ja
         attention,
         in_specs=(arrays, arrays, arrays, P(rows or None, None)),
         out_specs=arrays,
-        axis_names=set(free),
+        axis_names=set(free),  # axes of size 1 too: none may be left to the compiler
         check_vma=False,  # kernels do not say what varies over which axis
     )
     return mapped(query, key, value, visibility)
