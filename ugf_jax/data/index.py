@@ -218,6 +218,27 @@ def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
     return Dataset(folder, manifest)
 
 
+def open_datasets(folders: Sequence[str], path: str) -> list[Dataset]:
+    """Opens the datasets that a setting names.
+
+    Args:
+      folders: the value of the setting.
+      path: how messages name it, for example `config.data.datasets`.
+
+    Raises:
+      InputError: none is named, or one cannot be opened.
+    """
+    if not folders:
+        raise InputError(f"{path} is empty; name at least one folder made by `ugf prepare`")
+    datasets = []
+    for number, folder in enumerate(folders):
+        try:
+            datasets.append(open_dataset(folder))
+        except InputError as error:
+            raise InputError(f"{path}[{number}]: {error}") from error
+    return datasets
+
+
 def _files(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [*manifest["shards"], manifest["index"], *([manifest["lengths"]] if "lengths" in manifest else [])]
 

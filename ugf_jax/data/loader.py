@@ -18,7 +18,7 @@ from ugf_jax.config import NOT_NEGATIVE, POSITIVE, setting
 from ugf_jax.data import image
 from ugf_jax.data.ahead import Batch, batches_ahead
 from ugf_jax.data.buckets import BELOW_ONE, REASONS, Bucket, BucketSettings, FitSettings, fit, make_buckets
-from ugf_jax.data.index import Dataset, open_dataset
+from ugf_jax.data.index import Dataset, open_datasets
 from ugf_jax.data.mixture import draws_per_epoch, merged_draws
 from ugf_jax.data.permutation import key
 from ugf_jax.data.plan import Plan
@@ -88,7 +88,7 @@ class Loader:
                 raise InputError(
                     f"config.data.scales: batch size {size} of scale {scale} is not a multiple of the {process_count} processes"
                 )
-        self.datasets = _open(settings)
+        self.datasets = open_datasets(settings.datasets, "config.data.datasets")
         self.all_buckets = make_buckets(settings.bucket_settings)
         self.plan = _plan(settings, self.datasets, self.all_buckets)
         self.buckets = tuple(b for b, count in zip(self.all_buckets, self.plan.batches, strict=True) if count)
@@ -152,18 +152,6 @@ class Loader:
             mirrored = key(self.settings.seed, FLIP, planned.epoch, planned.datasets, planned.rows) % np.uint64(2) == 1
             images[mirrored] = images[mirrored, :, ::-1]
         return Batch(bucket, {"image": images, "row": planned.rows, "dataset": planned.datasets}, planned.epoch)
-
-
-def _open(settings: DataSettings) -> list[Dataset]:
-    if not settings.datasets:
-        raise InputError("config.data.datasets is empty; name at least one folder made by `ugf prepare`")
-    datasets = []
-    for number, folder in enumerate(settings.datasets):
-        try:
-            datasets.append(open_dataset(folder))
-        except InputError as error:
-            raise InputError(f"config.data.datasets[{number}]: {error}") from error
-    return datasets
 
 
 def _plan(settings: DataSettings, datasets: list[Dataset], buckets: tuple[Bucket, ...]) -> Plan:

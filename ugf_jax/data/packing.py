@@ -24,21 +24,24 @@ class Layout:
 
     Attributes:
       head: share of the items, the largest, that are placed first-fit; each of the others goes to the emptiest row.
-      rows_per_item: rows that make the best of fill and remainder.
+      gap: rows that make the best of fill and remainder, over those that items without any gap would fill, less 1.
     """
 
-    head: float
-    rows_per_item: float
+    head: float = 1.0
+    gap: float = 0.0
 
 
-def pack(sizes: np.ndarray, budgets: Sequence[int], rows: int, head: float = 1.0) -> np.ndarray:
+def pack(sizes: np.ndarray, budgets: Sequence[int], rows: int, layout: Layout) -> np.ndarray:
     """Places items into rows; the result depends on nothing but the arguments.
+
+    Where there are more items than the rows are expected to hold, the last of the list wait until the others are placed. So the
+    order of the list decides what is left over; if all were placed in decreasing order, it would be the smallest.
 
     Args:
       sizes: integers `[items, budgets]`, what each item uses of each budget.
       budgets: what a row has of each.
       rows: how many rows there are, at least one.
-      head: see `Layout`; 1 is first-fit decreasing.
+      layout: how to pack; the default is first-fit decreasing into rows without a gap.
 
     Returns:
       int64 `[items]`, row of each item, or -1 where none has room for it.
@@ -51,9 +54,11 @@ def pack(sizes: np.ndarray, budgets: Sequence[int], rows: int, head: float = 1.0
     scale = 1.0 / np.maximum(limits, 1)[:, None]
     free = np.repeat(limits[:, None], rows, axis=1)
     placed = np.full(len(sizes), -1, np.int64)
-    order = _decreasing(sizes * scale.T)
-    firsts, opened = round(head * len(order)), 0
-    for number, item in enumerate(order.tolist()):
+    shares = sizes * scale.T
+    expected = int((np.cumsum(shares, axis=0).max(axis=1) <= rows / (1 + layout.gap) + 1e-9).sum())
+    order = [*_decreasing(shares[:expected]).tolist(), *range(expected, len(sizes))]
+    firsts, opened = round(layout.head * expected), 0
+    for number, item in enumerate(order):
         if number < firsts:
             left = (free[:, : opened + 1] - sizes[item, :, None]).min(axis=0)  # rows are opened one by one
             row = int((left >= 0).argmax())
@@ -80,16 +85,17 @@ def choose_layout(sizes: np.ndarray, budgets: Sequence[int]) -> Layout:
       budgets: what a row has of each.
     """
     need = rows_needed(sizes, budgets)
-    best, least = Layout(1.0, 1.0), np.inf
+    best, least = Layout(), np.inf
     for head in HEADS:
         for step in range(STEPS):
-            rows = int(np.ceil(need * (1 + 0.01 * step)))
+            rows = max(int(need * (1 + 0.01 * step)), 1)
             if 1 - need / rows >= least:
                 break  # even if all were placed
-            kept = pack(sizes, budgets, rows, head) >= 0
+            layout = Layout(head, rows / need - 1)
+            kept = pack(sizes, budgets, rows, layout) >= 0
             waste = 1 - rows_needed(np.asarray(sizes)[kept], budgets) / rows + REMAINDER_WEIGHT * float((~kept).mean())
             if waste < least:
-                best, least = Layout(head, rows / len(sizes)), waste
+                best, least = layout, waste
     return best
 
 
