@@ -63,9 +63,7 @@ class DocumentSettings:
                 f"{path}.weights has {len(self.weights)} values; want one for each of {len(self.datasets)} datasets"
             )
         if self.recipes.tasks.contrastive and not self.pairs:
-            raise InputError(
-                f"{path}.pairs is 0; contrastive documents (weight {self.recipes.tasks.contrastive:g}) want at least 1"
-            )
+            raise InputError(f"{path}.pairs is 0; the contrastive task wants at least 1, or {path}.recipes.tasks.contrastive 0")
 
 
 class DocumentLoader:
