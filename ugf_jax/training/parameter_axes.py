@@ -46,3 +46,38 @@ TOKENIZER: ParameterAxes = (
     (r"quantizer/project_out/kernel", (None, "embed")),
     (r"quantizer/project_(in|out)/bias", (None,)),
 )
+
+# Groups of the fusion transformer's blocks are scanned, and so are the blocks of its memory encoder.
+FUSION: ParameterAxes = (
+    *BLOCKS,
+    (r"attention/(query|key|value)/bias", (None, "heads")),
+    (r"(query_norm|key_norm)/scale", (None, None)),
+    (r"(query_norm|key_norm)/head_(scale|bias)", (None, "heads", None)),
+    (r"embed/embedding", ("vocabulary", "embed")),
+    (r"head", ("embed", "vocabulary")),
+    (r"(embed_image|embed_text)/kernel", ("embed", None)),
+    (r"contrast", (None,)),
+    (r"gate", (None,)),
+    (r"cross_norm/scale", (None, None)),
+    (r"cross/(query|key|value)/kernel", (None, "embed", "heads")),
+    (r"cross/place/kernel", (None, None, "heads")),
+    (r"cross/output/kernel", (None, "heads", "embed")),
+    (r"cross/null_(key|value)", (None, None, None)),
+    (r"memory/embed/table", ("codes", "embed")),
+    (r"memory/embed/values/kernel", (None, "embed")),
+    (r"memory/embed/values/bias", (None,)),
+    (r"memory/place/kernel", (None, "embed")),
+    (r"memory/level", (None, None)),
+    (r"blocks/(query|key|value)/kernel", (None, "embed", "heads")),
+    (r"blocks/output/kernel", (None, "heads", "embed")),
+)
+
+# The detail model; its state holds a whole tokenizer.
+DETAIL: ParameterAxes = (
+    *TOKENIZER,
+    (r"embed_(codes|masked|state|level)", (None, "embed")),
+    (r"embed_share/kernel", (None, "embed")),
+    (r"predict/kernel", ("embed", None)),
+    (r"predict/bias", (None,)),
+    (r"links", (None, None, None)),
+)

@@ -32,7 +32,9 @@ class MeshSettings:
     data: int = config.setting(-1, ("at least 1, or -1 for the rest", lambda n: n >= 1 or n == -1))
     fsdp: int = config.setting(1, ("at least 1, or -1 for the rest", lambda n: n >= 1 or n == -1))
     tensor: int = config.setting(1, ("at least 1, or -1 for the rest", lambda n: n >= 1 or n == -1))
-    rules: dict[str, str | None] = config.setting({"embed": "fsdp", "mlp": "tensor", "heads": "tensor", "codes": "tensor"})
+    rules: dict[str, str | None] = config.setting(
+        {"embed": "fsdp", "mlp": "tensor", "heads": "tensor", "codes": "tensor", "vocabulary": "tensor"}
+    )
 
     def validate(self, path: str) -> None:
         """Refuses two free axes and rules that name no mesh axis."""

@@ -29,6 +29,8 @@ class Stage:
         over all batches.
       sample: `(params, model_state, batch) → float [rows, columns, H, W, 3]` in [-1, 1]: pictures for people, or None.
       parameter_axes: the table of `sharding`.
+      terms: `(params, model_state, batch, key) → {name: scalar}`, each active objective alone; checked before the first step.
+        None where the objectives are not told apart.
     """
 
     name: str
@@ -38,3 +40,4 @@ class Stage:
     evaluate: Callable[[Params, ModelState, Batch], dict[str, tuple[jax.Array, jax.Array]]]
     sample: Callable[[Params, ModelState, Batch], jax.Array] | None
     parameter_axes: ParameterAxes
+    terms: Callable[[Params, ModelState, Batch, jax.Array], dict[str, jax.Array]] | None = None

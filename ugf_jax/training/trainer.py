@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,9 @@ from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Stage
 from ugf_jax.training.start import find_start
 from ugf_jax.training.state import TrainState, init_state, make_step
+from ugf_jax.training.terms import check_terms
+
+LOOK_AT = 4  # batches in which every objective must be seen alive
 
 Specs = dict[str, jax.ShapeDtypeStruct]
 Init = Callable[[jax.Array, dict[str, jax.Array]], TrainState]
@@ -97,6 +101,8 @@ def _train(
         train_step = make_step(stage, optimizer, settings.optimizer.accumulate, settings.optimizer.ema_decay)
         compiled = compile_buckets(train_step, abstract, specs, log.note)
         flops = {b: 3 * forward_flops(stage.loss, *loss_arguments(abstract, s)) for b, s in specs.items()}
+        if step == 0:
+            check_terms(stage, state, first_batches(loader, specs, mesh) if stage.terms else [])
         evaluator = Evaluator(settings, stage, data.held_out(*process), mesh, log)
 
     schedule = make_schedule(settings.optimizer, settings.steps)
@@ -155,6 +161,14 @@ def batch_specs(loader: BatchLoader, bucket: Any, mesh: jax.sharding.Mesh) -> Sp
             raise InputError(f"config.data: batch size {shape[0]} (batches of {bucket}) must be a multiple of {shards} devices")
         specs[name] = jax.ShapeDtypeStruct(shape, dtype, sharding=where)
     return specs
+
+
+def first_batches(loader: BatchLoader, specs: dict[Any, Specs], mesh: jax.sharding.Mesh) -> list[Any]:
+    """A few batches of the beginning, all of the same shapes as the first."""
+    with contextlib.closing(loader.iterate()) as batches:
+        first = list(itertools.islice(batches, LOOK_AT))
+    same = [b for b in first if b.bucket == first[0].bucket]
+    return [sharding.to_global({name: b.arrays[name] for name in specs[b.bucket]}, mesh) for b in same]
 
 
 def abstract_state(init: Init, batch: Specs, stage: Stage, settings: TrainSettings, mesh: jax.sharding.Mesh) -> TrainState:

@@ -1,0 +1,60 @@
+"""Token losses: the formula, whatever the chunks, and what the weights leave out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ugf_jax.objectives.language import mean, token_losses, z_loss
+
+BATCH, POSITIONS, WIDTH, VOCABULARY = 2, 11, 6, 13
+
+
+def arrays():
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(BATCH, POSITIONS, WIDTH)).astype(np.float32)
+    kernel = rng.normal(size=(WIDTH, VOCABULARY)).astype(np.float32)
+    return jnp.asarray(hidden), jnp.asarray(kernel), jnp.asarray(rng.integers(0, VOCABULARY, (BATCH, POSITIONS)))
+
+
+@pytest.mark.parametrize("chunk", [0, 1, 4, 11, 64])
+def test_losses_are_those_of_a_float64_softmax(chunk):
+    hidden, kernel, targets = arrays()
+    logits = np.asarray(hidden, np.float64) @ np.asarray(kernel, np.float64)
+    log_z = np.log(np.exp(logits).sum(-1))
+    own = np.take_along_axis(logits, np.asarray(targets)[..., None], -1)[..., 0]
+    found = token_losses(hidden, kernel, targets, chunk)
+    np.testing.assert_allclose(found.nll, log_z - own, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.log_z, log_z, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found.correct, logits.argmax(-1) == np.asarray(targets))
+
+
+def test_chunks_change_no_gradient():
+    hidden, kernel, targets = arrays()
+
+    def loss(hidden, kernel, chunk):
+        found = token_losses(hidden, kernel, targets, chunk)
+        return jnp.sum(found.nll * jnp.arange(POSITIONS)) + z_loss(found.log_z, jnp.ones_like(found.log_z))
+
+    whole = jax.grad(loss, (0, 1))(hidden, kernel, 0)
+    cut = jax.grad(loss, (0, 1))(hidden, kernel, 4)
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_chunks_bound_the_memory_of_logits():
+    hidden = jnp.zeros((1, 512, 8))
+    kernel, targets = jnp.zeros((8, 4096)), jnp.zeros((1, 512), jnp.int32)
+
+    def temporaries(chunk):
+        step = jax.grad(lambda h: jnp.sum(token_losses(h, kernel, targets, chunk).nll))
+        return jax.jit(step).lower(hidden).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries(32) < temporaries(0) / 4
+
+
+def test_what_has_no_weight_does_not_count():
+    values, weights = jnp.array([[1.0, jnp.pi], [5.0, 7.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0]])
+    assert float(mean(values, weights)) == 3.0
+    assert float(mean(values, jnp.zeros_like(weights))) == 0.0
+    assert float(z_loss(values, weights)) == pytest.approx((1 + 25) / 2)

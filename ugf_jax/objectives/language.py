@@ -1,0 +1,65 @@
+"""Next-token prediction: cross entropy without keeping the logits of a whole batch, and the z-loss."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from ugf_jax.models.linear import matmul
+
+
+@flax.struct.dataclass
+class TokenLosses:
+    """Of each predicted token, float32 `[batch, positions]`.
+
+    Attributes:
+      nll: negative log-likelihood of the target in nats.
+      log_z: logarithm of the sum of the exponentials of the logits.
+      correct: 1 where the target has the highest logit.
+    """
+
+    nll: jax.Array
+    log_z: jax.Array
+    correct: jax.Array
+
+
+def token_losses(hidden: jax.Array, kernel: jax.Array, targets: jax.Array, chunk: int = 0) -> TokenLosses:
+    """Losses of predicting `targets` from hidden states.
+
+    Args:
+      hidden: `[batch, positions, width]`.
+      kernel: the output head, `[width, vocabulary]`.
+      targets: int32 `[batch, positions]`.
+      chunk: positions whose logits exist at one time, forwards and backwards; 0: all.
+    """
+    positions = hidden.shape[1]
+    if not chunk or chunk >= positions:
+        return _losses(hidden, kernel, targets)
+    room = -positions % chunk
+
+    def cut(x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, ((0, 0), (0, room), *((0, 0) for _ in x.shape[2:])))
+        return x.reshape(x.shape[0], -1, chunk, *x.shape[2:]).swapaxes(0, 1)
+
+    def one(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, TokenLosses]:
+        return None, _losses(part[0], kernel, part[1])
+
+    _, losses = jax.lax.scan(jax.checkpoint(one), None, (cut(hidden), cut(targets)))
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(x.shape[1], -1)[:, :positions], losses)
+
+
+def _losses(hidden: jax.Array, kernel: jax.Array, targets: jax.Array) -> TokenLosses:
+    logits = matmul(hidden, kernel.astype(hidden.dtype)).astype(jnp.float32)
+    log_z = jax.nn.logsumexp(logits, axis=-1)
+    target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    correct = jax.lax.stop_gradient((target >= jnp.max(logits, axis=-1)).astype(jnp.float32))
+    return TokenLosses(log_z - target, log_z, correct)
+
+
+def mean(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """Weighted mean over everything; 0 where all weights are 0."""
+    return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1e-6)
+
+
+def z_loss(log_z: jax.Array, weights: jax.Array) -> jax.Array:
+    """Mean square of `log_z`, which keeps logits from drifting (Chowdhery et al. 2022, PaLM, section 5)."""
+    return mean(jnp.square(log_z), weights)
