@@ -9,10 +9,9 @@ import functools
 import jax
 
 from ugf_jax.models.kernels.chunked import BLOCK, CPU_BLOCK, chunked
-from ugf_jax.models.kernels.flash import MAX_FEATURES, flash
 from ugf_jax.models.kernels.per_device import per_device, platform
 from ugf_jax.models.kernels.reference import reference
-from ugf_jax.models.kernels.splash import splash
+from ugf_jax.models.kernels.tiles import MAX_FEATURES
 from ugf_jax.models.kernels.visibility import EVERY, Visibility
 
 __all__ = ["EVERY", "IMPLEMENTATIONS", "Visibility", "attend"]
@@ -33,7 +32,7 @@ def attend(
     """Softmax attention of every query to the keys that it sees; logits, softmax and sums in float32.
 
     Logits are scaled by `features ** -0.5`. A query that sees no key gets 0. Keys that a query does not see change
-    neither its output nor its gradient by a single bit.
+    neither its output nor its gradient by a single bit, as long as they are finite.
 
     Args:
       query: `[batch, queries, heads, features]`.
@@ -60,9 +59,14 @@ def attend(
         return reference(query, key, value, visibility, ordered)
     if implementation == "chunked":
         return chunked(query, key, value, visibility, ordered, block=CPU_BLOCK if device == "cpu" else BLOCK)
+    # Importing kernels takes as long as half of JAX, so only who runs one pays for it.
     if implementation == "pallas":
+        from ugf_jax.models.kernels.flash import flash
+
         kernel = functools.partial(flash, ordered=ordered, interpret=device != "gpu")
     else:
+        from ugf_jax.models.kernels.splash import splash
+
         kernel = functools.partial(splash, ordered=ordered, interpret=device != "tpu")
     return per_device(kernel, query, key, value, visibility)
 

@@ -1,11 +1,13 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ugf_jax.models.kernels.block_plan import listed, may_meet
+from ugf_jax.models.kernels import block_plan
 from ugf_jax.models.kernels.visibility import EVERY, Visibility
 
 SIZES = (4, 8)
+may_meet, listed = jax.jit(block_plan.may_meet, static_argnums=(1, 2)), jax.jit(block_plan.listed)
 
 
 def pairs_of_blocks(dense):

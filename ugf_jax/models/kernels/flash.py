@@ -1,7 +1,8 @@
 """Flash attention for NVIDIA devices in Pallas, lowered through Triton (Dao et al. 2022; Dao 2023).
 
 Segments, positions and releases are read block by block, and blocks in which nobody sees anybody are not visited. In
-Pallas's interpreter the same kernels run on any device, slowly: that is meant for tests.
+Pallas's interpreter the same kernels run on any device, slowly: that is meant for tests. Products of float32 are taken in
+TF32, as XLA does on these devices, unless `jax_default_matmul_precision` says otherwise.
 """
 
 import functools
@@ -10,10 +11,8 @@ import jax
 
 from ugf_jax.models.kernels import flash_backward, flash_forward
 from ugf_jax.models.kernels.recompute import recomputing
-from ugf_jax.models.kernels.tiles import Tiles, default_tiles
+from ugf_jax.models.kernels.tiles import MAX_FEATURES, Tiles, default_tiles
 from ugf_jax.models.kernels.visibility import Visibility
-
-MAX_FEATURES = 256
 
 
 def flash(

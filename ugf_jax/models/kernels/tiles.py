@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+MAX_FEATURES = 256  # of a head, for which blocks still fit
 SMALLEST = 16  # side of a product that Triton takes
 
 
@@ -34,13 +35,13 @@ class Tiles:
 
 
 def default_tiles(features: int, item_size: int) -> Tiles:
-    """Tiles whose blocks fit into the shared memory of any NVIDIA device since 2020 (99 KiB a program).
+    """Tiles whose blocks fit into the shared memory of NVIDIA devices since 2020 (99 KiB a program) and into their registers.
 
     Args:
       features: of a head.
       item_size: bytes of a number of query, key and value.
     """
-    if item_size > 2:  # no tensor cores: products are slow, and registers and memory hold half as much
+    if item_size > 2:
         size = 32 if features <= 128 else 16
         return Tiles(Tile(2 * size, size), Tile(size, size), Tile(size, size))
     if features <= 64:
