@@ -8,6 +8,7 @@ import pytest
 
 from ugf_jax.cli import app, prepare
 from ugf_jax.data.buckets import Bucket, fit
+from ugf_jax.data.code_kind import CodeKind, code_kind
 from ugf_jax.data.image import decode
 from ugf_jax.data.index import open_dataset
 from ugf_jax.data.records import Record
@@ -75,6 +76,10 @@ def test_prepare_stores_codes_once_and_of_one_tokenizer(run, noise, make_record,
         record = dataset.read(row)
         assert (record.images, record.sizes) == ((), ((32, 32),))
         assert record.codes[0].master.shape == (2, 2)
+    sides = [int(n) for b in dataset.manifest["settings"]["transform"]["buckets"] for n in b.split("x")]
+    largest = max(sides) // 8  # pixels of an auxiliary patch
+    assert code_kind(dataset) == CodeKind(master=64, grid=2, auxiliary=64, groups=2, levels=1, largest=largest)
+    assert dataset.lengths(0).images == ((4, 16),)
     with pa.memory_map(str(out / "index.arrow")) as mapped:
         lengths = pa.ipc.open_file(mapped).read_all().column("code_length").to_pylist()
     assert lengths == [2 * 2 + 4 * 4 * 2] * 3
