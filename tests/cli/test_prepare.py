@@ -10,6 +10,7 @@ from PIL import Image
 
 from ugf_jax.cli import app, prepare
 from ugf_jax.data.index import open_dataset
+from ugf_jax.data.text import SHIPPED, TextTokenizer
 
 
 def call(*argv):
@@ -45,6 +46,24 @@ def test_a_folder_becomes_a_dataset_and_results(tmp_path, images, capsys):
     assert call(images, tmp_path / "out", "--workers=1") == 0
     assert "complete, nothing to do" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()} == before
+
+
+def test_another_text_tokenizer_counts_again(tmp_path, images, capsys):
+    assert call(images, tmp_path / "out", "--workers=1") == 0
+    tokenizer = json.loads(SHIPPED.read_text())
+    tokenizer["model"]["merges"] = []
+    (tmp_path / "bytes.json").write_text(json.dumps(tokenizer))
+    command = (images, tmp_path / "out", f"--text_tokenizer={tmp_path / 'bytes.json'}")
+    capsys.readouterr()
+    assert call(*command) == 0
+    assert "nothing to do" not in capsys.readouterr().out
+    digest = TextTokenizer.load(str(tmp_path / "bytes.json")).digest
+    assert open_dataset(tmp_path / "out").manifest["text"]["digest"] == digest
+    assert call(*command) == 0
+    assert "complete, nothing to do" in capsys.readouterr().out
+    assert call(images, tmp_path / "other", f"--text_tokenizer={images / 'cut.png'}") == 2
+    assert "cut.png: not JSON" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_splits_become_folders(tmp_path, capsys):

@@ -33,6 +33,7 @@ from ugf_jax.cli import app
 from ugf_jax.data.parts import PrepareSettings
 from ugf_jax.data.prepare import Prepared, prepare
 from ugf_jax.data.sources import Source, open_sources
+from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.workers import available_cores
 from ugf_jax.errors import InputError
 from ugf_jax.json_files import write_json
@@ -61,6 +62,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     settings = config.parse(PrepareSettings, {f: getattr(values, f) for f in PrepareSettings.__dataclass_fields__}, "flag")
     sources = open_sources(name, values.split, values.image_root, values.data_dir)
     _check_apart(name, out)
+    TextTokenizer.load(values.text_tokenizer)  # a file that is none is refused before a folder is made
     writer = _code_writer(values.tokenize, values.drop_pixels)
     folder = pathlib.Path(app.output_folder(out, "OUT"))
     results: dict[str, Any] = {}
