@@ -172,9 +172,9 @@ def test_wrong_settings_end_in_one_line_that_names_the_key(settings, change, wor
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"text": 100}, "config.model.vocabulary.text is 100; the text tokenizer has"),
-        ({"codes": 64}, "config.model.vocabulary.codes is 64; the tokenizer of the datasets has 100 master codes: want that"),
-        ({"sizes": 7}, "config.model.vocabulary.sizes is 7; grids of the datasets have up to 8 rows"),
+        ({"text": 100}, "config.vocabulary.text is 100; the text tokenizer has"),
+        ({"codes": 64}, "config.vocabulary.codes is 64; the tokenizer of the datasets has 100 master codes: want that"),
+        ({"sizes": 7}, "config.vocabulary.sizes is 7; grids of the datasets have up to 8 rows"),
     ],
 )
 def test_a_vocabulary_without_ids_for_the_data_is_refused(settings, change, words):

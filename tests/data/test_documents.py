@@ -65,7 +65,7 @@ def test_without_auxiliary_codes_the_master_grid_gives_the_size():
 
 
 def test_what_has_no_token_is_refused():
-    with pytest.raises(InputError, match=r"config\.model\.vocabulary\.codes is 100; an image has master code 100"):
+    with pytest.raises(InputError, match=r"config\.vocabulary\.codes is 100; an image has master code 100"):
         Layout(WORDS).image(0, codes([[100]]), "context")
     with pytest.raises(InputError, match=r"vocabulary\.sizes is 128; an image with a grid of 129"):
         Layout(WORDS).image(0, codes(grid=(1, 129)), "context")

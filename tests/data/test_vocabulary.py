@@ -35,7 +35,7 @@ def test_ids_are_described():
 
 @pytest.mark.parametrize("n", [0, -1, 129])
 def test_sizes_beyond_the_vocabulary_are_refused(n):
-    with pytest.raises(InputError, match=r"config\.model\.vocabulary\.sizes is 128"):
+    with pytest.raises(InputError, match=r"config\.vocabulary\.sizes is 128"):
         VocabularySettings().size_token(n)
 
 

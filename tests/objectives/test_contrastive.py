@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ugf_jax.models import constrain
 from ugf_jax.objectives.contrastive import KINDS, contrastive_loss, retrieval
 from ugf_jax.training import sharding
 from ugf_jax.training.sharding import MeshSettings
@@ -99,8 +98,3 @@ def test_matching_pairs_lose_less_than_shuffled_ones(kind):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="want one of sigmoid, infonce"):
         contrastive_loss(*map(jnp.asarray, pairs()), kind="triplet")
-
-
-def test_rows_keep_their_place_without_a_mesh():
-    x = jnp.ones((3, 2))
-    assert constrain.constrain_rows(x) is x

@@ -170,12 +170,12 @@ class DocumentLoader:
             return
         if self.kind.master != self.vocabulary.codes:
             raise InputError(
-                f"config.model.vocabulary.codes is {self.vocabulary.codes}; the tokenizer of the datasets has "
+                f"config.vocabulary.codes is {self.vocabulary.codes}; the tokenizer of the datasets has "
                 f"{self.kind.master} master codes: want that"
             )
         if self.kind.largest > self.vocabulary.sizes:
             raise InputError(
-                f"config.model.vocabulary.sizes is {self.vocabulary.sizes}; grids of the datasets have up to "
+                f"config.vocabulary.sizes is {self.vocabulary.sizes}; grids of the datasets have up to "
                 f"{self.kind.largest} rows or columns: want at least that"
             )
 

@@ -100,11 +100,11 @@ class VocabularySettings:
         """
         if not 1 <= n <= self.sizes:
             raise InputError(
-                f"config.model.vocabulary.sizes is {self.sizes}; an image with a grid of {n} rows or columns wants at least {n}"
+                f"config.vocabulary.sizes is {self.sizes}; an image with a grid of {n} rows or columns wants at least {n}"
             )
         return self.first_size + n - 1
 
-    def check_text(self, text: TextTokenizer, path: str = "config.model.vocabulary.text") -> None:
+    def check_text(self, text: TextTokenizer, path: str = "config.vocabulary.text") -> None:
         """Refuses a text tokenizer that has more ids than there are rows for text."""
         if text.size > self.text:
             raise InputError(f"{path} is {self.text}; the text tokenizer has {text.size} ids: want at least that")
