@@ -8,15 +8,13 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 
-from ugf_jax import config
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.errors import InputError
 from ugf_jax.models.tokenizer import Codes, DualTokenizer, TokenizerSettings
-from ugf_jax.training.checkpoints import read_extras, restore_params
 from ugf_jax.training.digests import fingerprint
-from ugf_jax.training.stages.tokenizer import Settings, build, to_float
+from ugf_jax.training.frozen import load_tokenizer
+from ugf_jax.training.stages.tokenizer import to_float
 
 
 class ImageTokenizer:
@@ -61,17 +59,8 @@ class ImageTokenizer:
         Raises:
           InputError: no such run or step, or a run of another stage.
         """
-        folder = epath.Path(path) / "checkpoints"
-        if not folder.exists():
-            raise InputError(f"{path}: not the work folder of a training run (no 'checkpoints' in it)")
-        step, extras = read_extras(folder, step)
-        if extras["config"].get("stage") != "tokenizer":
-            raise InputError(f"{path}: a run of stage '{extras['config'].get('stage')}'; want stage 'tokenizer'")
-        settings = config.parse(Settings, extras["config"])
-        step, restored = restore_params(folder, _abstract(settings), step)
-        params = restored["ema"] if "ema" in restored else restored["params"]
-        variables = {"params": params["tokenizer"], **restored["model_state"]}
-        return cls(settings.model, variables, step, extras["config"])
+        frozen = load_tokenizer(path, step)
+        return cls(frozen.settings, frozen.variables, frozen.step, frozen.config)
 
     def padded_shape(self, height: int, width: int) -> tuple[int, int]:
         """The canvas on which an image of this size is coded."""
@@ -96,7 +85,7 @@ class ImageTokenizer:
         auxiliary, kept = self._encode_auxiliary(self.variables, padded, low, jnp.float32(share))
         codes = jax.device_get(Codes(master, auxiliary, kept))
         size = (padded.shape[1], padded.shape[2])
-        return [_unbatch(codes, i, size) for i in range(len(images))]
+        return [unbatch(codes, i, size) for i in range(len(images))]
 
     def decode(self, codes: Sequence[ImageCodes], size: tuple[int, int], levels: int | None = None) -> np.ndarray:
         """Images from codes.
@@ -140,15 +129,8 @@ def to_pixels(image: jax.Array) -> jax.Array:
     return jnp.clip(jnp.round((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
 
-def _abstract(settings: Settings) -> dict[str, Any]:
-    """Shapes of what a checkpoint of these settings holds for inference: the averaged parameters where there are any."""
-    patch = settings.model.auxiliary.patch
-    batch = {"image": jax.ShapeDtypeStruct((1, 2 * patch, 2 * patch, 3), jnp.uint8)}
-    params, model_state = jax.eval_shape(build(settings).init, jax.eval_shape(lambda: jax.random.key(0)), batch)
-    return {"ema" if settings.optimizer.ema_decay else "params": params, "model_state": model_state}
-
-
-def _unbatch(codes: Codes, i: int, bucket: tuple[int, int]) -> ImageCodes:
+def unbatch(codes: Codes, i: int, bucket: tuple[int, int]) -> ImageCodes:
+    """Codes of image `i` of a batch, on a canvas of `bucket` pixels, as they are stored."""
     auxiliary = tuple(np.asarray(a[i]).astype(np.uint32) for a in codes.auxiliary)
     kept = tuple(np.asarray(k[i]) for k in codes.kept)
     return ImageCodes(np.asarray(codes.master[i]).astype(np.uint32), auxiliary, kept, bucket)

@@ -123,6 +123,14 @@ def level_sizes(height: int, width: int, levels: int, patch: int) -> list[tuple[
     return [(size(height, n), size(width, n)) for n in reversed(range(levels))]
 
 
+def corrupt(index: jax.Array, size: int, most: float, key: jax.Array) -> jax.Array:
+    """Makes a random part, up to `most`, of each image's codes `[batch, grid, grid]` random ones of a codebook of `size`."""
+    part_key, where_key, code_key = jax.random.split(key, 3)
+    part = jax.random.uniform(part_key, (index.shape[0], 1, 1), maxval=most)
+    codes = jax.random.randint(code_key, index.shape, 0, size)
+    return jnp.where(jax.random.uniform(where_key, index.shape) < part, codes, index)
+
+
 @overload
 def derive(key: jax.Array, name: str) -> jax.Array: ...
 @overload
@@ -193,6 +201,11 @@ class DualTokenizer(nn.Module):
         levels = self._levels(image, low, s.keep if keep is None else keep, s.threshold if threshold is None else threshold)
         return levels.codes, tuple(o.kept for o in levels.outputs)
 
+    def encode_levels(self, image: jax.Array, low: jax.Array) -> tuple[tuple[jax.Array, ...], tuple[LevelOutput, ...]]:
+        """`Codes.auxiliary` as `encode_auxiliary` gives them, and all that came of them."""
+        levels = self._levels(image, low, self.settings.auxiliary.keep, self.settings.auxiliary.threshold)
+        return levels.codes, levels.outputs
+
     def decode_master(self, index: jax.Array) -> jax.Array:
         """The image `[batch, size, size, 3]` of master codes `[batch, grid, grid]`, not clipped."""
         return self.master.decode(index)
@@ -202,9 +215,12 @@ class DualTokenizer(nn.Module):
         s = self.settings.auxiliary
         recon = low
         for level, size in enumerate(level_sizes(height, width, s.levels, s.patch)[:levels]):
-            up = coarser(recon, *size)
-            recon = up + self.auxiliary.decode(codes.auxiliary[level], up, codes.kept[level], level)
+            recon = self.paint(codes.auxiliary[level], coarser(recon, *size), codes.kept[level], level)
         return coarser(recon, height, width) if levels == 0 or recon.shape[1:3] != (height, width) else recon
+
+    def paint(self, index: jax.Array, up: jax.Array, kept: jax.Array, level: int) -> jax.Array:
+        """One level's image, not clipped: `up` with what its codes add; arguments as `AuxiliaryTokenizer.decode`."""
+        return up + self.auxiliary.decode(index, up, kept, level)
 
     def _code(self, image: jax.Array, keep: float, threshold: float, key: jax.Array | None = None) -> TokenizerOutput:
         """The whole way; `key` is given in training only."""
@@ -241,11 +257,7 @@ class DualTokenizer(nn.Module):
         return _Levels(tuple(outputs), tuple(codes), jnp.mean(jnp.stack(losses)))
 
     def _corrupt(self, index: jax.Array, key: jax.Array) -> jax.Array:
-        """Makes a random part, up to `master_corruption`, of each image's master codes `[batch, grid, grid]` random."""
-        part_key, where_key, code_key = jax.random.split(key, 3)
-        part = jax.random.uniform(part_key, (index.shape[0], 1, 1), maxval=self.settings.auxiliary.master_corruption)
-        codes = jax.random.randint(code_key, index.shape, 0, self.settings.master.quantizer.codebook_size)
-        return jnp.where(jax.random.uniform(where_key, index.shape) < part, codes, index)
+        return corrupt(index, self.settings.master.quantizer.codebook_size, self.settings.auxiliary.master_corruption, key)
 
     def _random_budget(self, keep: float, batch: int, key: jax.Array, level: int) -> jax.Array:
         """Budgets `[batch]` in training: none for `dropout` of the images (at every level), a random part for `sparsity`."""

@@ -34,6 +34,11 @@ def masked_share(progress: jax.Array | float) -> jax.Array:
     return jnp.cos(jnp.pi / 2 * jnp.asarray(progress, jnp.float32))
 
 
+def keys_of(key: jax.Array, batch: int) -> jax.Array:
+    """A random key for each image `[batch]`: those given, or made from the one given and the image's number."""
+    return key if key.ndim else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
+
+
 def unmask(
     predict: Predict,
     index: jax.Array,
@@ -60,7 +65,7 @@ def unmask(
     Returns:
       index, 0 where skipped, and kept; nothing is masked any more.
     """
-    keys = key if key.ndim else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(index.shape[0]))
+    keys = keys_of(key, index.shape[0])
     total = jnp.sum(masked, axis=(1, 2, 3))
 
     def step(number: jax.Array, state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -4,13 +4,17 @@ import pytest
 
 from ugf_jax import config
 from ugf_jax.errors import InputError
+from ugf_jax.models.tokenizer import TokenizerSettings
 from ugf_jax.training import stages
+from ugf_jax.training.frozen import FrozenTokenizer
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Stage
 
 
 @pytest.mark.parametrize("name", stages.NAMES)
-def test_each_stage_is_found_by_the_name_its_settings_give(name):
+def test_each_stage_is_found_by_the_name_its_settings_give(name, monkeypatch):
+    trained = FrozenTokenizer(TokenizerSettings(), {}, 0, {})
+    monkeypatch.setattr("ugf_jax.training.stages.detail.find_tokenizer", lambda workdir: trained)
     found = stages.find(name)
     settings = config.parse(found.settings, {"stage": name})
     assert isinstance(settings, TrainSettings)

@@ -1,0 +1,77 @@
+"""Trained tokenizers, read for stages that build on one and for inference."""
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from etils import epath
+from jax.sharding import Mesh
+
+from ugf_jax import config
+from ugf_jax.errors import InputError
+from ugf_jax.models.tokenizer import TokenizerSettings
+from ugf_jax.training import sharding
+from ugf_jax.training.checkpoints import read_extras, restore_params
+from ugf_jax.training.stages.tokenizer import Settings, build
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenTokenizer:
+    """What a tokenizer run has learnt.
+
+    Attributes:
+      settings: of the model.
+      variables: `{"params": …}`, averaged where the run averages, and the quantizers' state.
+      step: training steps of the checkpoint.
+      config: the run's whole config, as JSON.
+    """
+
+    settings: TokenizerSettings
+    variables: Any
+    step: int
+    config: dict[str, Any]
+
+
+def read_run(workdir: str | os.PathLike[str], stage: str, step: int | None = None) -> tuple[epath.Path, int, dict[str, Any]]:
+    """Folder of checkpoints, step and config of a run of `stage`.
+
+    Raises:
+      InputError: no such run or step, or a run of another stage.
+    """
+    folder = epath.Path(workdir) / "checkpoints"
+    if not folder.exists():
+        raise InputError(f"{workdir}: not the work folder of a training run (no 'checkpoints' in it)")
+    step, extras = read_extras(folder, step)
+    if extras["config"].get("stage") != stage:
+        raise InputError(f"{workdir}: a run of stage '{extras['config'].get('stage')}'; want stage '{stage}'")
+    return folder, step, extras["config"]
+
+
+def load_tokenizer(workdir: str | os.PathLike[str], step: int | None = None) -> FrozenTokenizer:
+    """Reads the tokenizer of a run; every process must call this together, and gets the whole.
+
+    Args:
+      workdir: the run's work folder.
+      step: which checkpoint; default the newest that is sound.
+
+    Raises:
+      InputError: no such run or step, or a run of another stage.
+    """
+    folder, step, found = read_run(workdir, "tokenizer", step)
+    settings = config.parse(Settings, found)
+    patch = settings.model.auxiliary.patch
+    batch = {"image": jax.ShapeDtypeStruct((1, 2 * patch, 2 * patch, 3), jnp.uint8)}
+    params, state = jax.eval_shape(build(settings).init, jax.eval_shape(lambda: jax.random.key(0)), batch)
+    name = "ema" if settings.optimizer.ema_decay else "params"
+    step, restored = restore_params(folder, everywhere({name: params, "model_state": state}), step)
+    return FrozenTokenizer(settings.model, {"params": restored[name]["tokenizer"], **restored["model_state"]}, step, found)
+
+
+def everywhere(abstract: Any) -> Any:
+    """The abstract tree with shardings that give every process the whole; on one process, the first device."""
+    if jax.process_count() == 1:
+        return abstract
+    whole = sharding.replicated(Mesh(jax.devices(), ("all",)))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), abstract)
