@@ -1,0 +1,170 @@
+"""The transformer token by token: prompts at once, then one token a row, with keys and values kept.
+
+The computation of `FusionTransformer` on the parameters of `layout`. A slot of the cache holds one token of every row, so that
+a step writes in one place; rows of different lengths end together, and which slots a row sees is said for each row. The
+position of a token in its document is its own affair.
+"""
+
+import functools
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from ugf_jax.generation.kept_memory import KeptMemory
+from ugf_jax.generation.layout import BlockWeights, CrossWeights, DecodeWeights, head_norm, rms_norm
+from ugf_jax.models import rope
+from ugf_jax.models.fusion import FusionSettings, Tokens
+from ugf_jax.models.linear import matmul
+from ugf_jax.models.visible import Visibility, attend
+
+Attention = Callable[[int, jax.Array, jax.Array, jax.Array], jax.Array]  # (layer, query, key, value)
+Look = Callable[[int, jax.Array], jax.Array]  # (number of the cross-attention, query)
+
+
+@flax.struct.dataclass
+class Cache:
+    """Keys and values of each layer, `[rows, kv heads, slots, features]`: what a step reads of a head is one block."""
+
+    keys: tuple[jax.Array, ...]
+    values: tuple[jax.Array, ...]
+
+
+def prefill(
+    settings: FusionSettings, weights: DecodeWeights, tokens: Tokens, memory: KeptMemory | None = None
+) -> tuple[jax.Array, Cache]:
+    """Whole prompts at once.
+
+    Args:
+      settings: of the model.
+      weights: from `decode_weights`.
+      tokens: `[rows, positions]`; segment 1, or 0 for padding.
+      memory: one for each row; None: there are no images with any.
+
+    Returns:
+      hidden states `[rows, positions, width]` after the final norm, and a cache with a slot for each position.
+    """
+    keys, values = [], []
+    causal = Visibility.causal(tokens.segments, tokens.positions)
+    everywhere = jnp.ones_like(tokens.segments)
+
+    def attention(layer: int, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+        keys.append(key.swapaxes(1, 2))
+        values.append(value.swapaxes(1, 2))
+        return attend(query, key, value, causal, settings.attention, ordered=True)
+
+    def look(layer: int, query: jax.Array) -> jax.Array:
+        assert memory is not None
+        key, value = (x.swapaxes(1, 2) for x in memory.layers[layer])
+        seen = Visibility(everywhere, tokens.positions, jnp.ones_like(memory.releases), memory.releases)
+        return attend(query, key, value, seen, settings.attention)
+
+    x = _layers(settings, weights, tokens, attention, look, tokens.ids.shape[0] if memory is not None else 0)
+    return x, Cache(tuple(keys), tuple(values))
+
+
+def step(
+    settings: FusionSettings,
+    weights: DecodeWeights,
+    cache: Cache,
+    tokens: Tokens,
+    slot: jax.Array,
+    seen: jax.Array,
+    memory: KeptMemory | None = None,
+    looking: int | None = None,
+) -> tuple[jax.Array, Cache]:
+    """One token of each row.
+
+    Args:
+      settings: of the model.
+      weights: from `decode_weights`.
+      cache: keys and values so far.
+      tokens: `[rows, 1]`; segments are not read.
+      slot: int32 scalar, where keys and values of these tokens go.
+      seen: bool `[rows, slots]`, what each row sees, this slot included.
+      memory: auxiliary memory; consecutive rows may share one.
+      looking: only so many rows, the first ones, look at the memory; default all. A multiple of the number of memories.
+
+    Returns:
+      hidden states `[rows, width]` after the final norm, and the cache.
+    """
+    keys, values = list(cache.keys), list(cache.values)
+
+    def attention(layer: int, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+        for kept, new in ((keys, key), (values, value)):
+            kept[layer] = jax.lax.dynamic_update_slice_in_dim(kept[layer], new.swapaxes(1, 2), slot, axis=2)
+        return _attend_few(query, keys[layer], values[layer], seen[:, None])
+
+    def look(layer: int, query: jax.Array) -> jax.Array:
+        assert memory is not None
+        key, value = memory.layers[layer]
+        shared = query.reshape(key.shape[0], -1, *query.shape[2:])
+        positions = tokens.positions[: query.shape[0]].reshape(key.shape[0], -1)
+        return _attend_few(shared, key, value, positions[..., None] >= memory.releases[:, None]).reshape(query.shape)
+
+    looking = tokens.ids.shape[0] if looking is None else looking
+    x = _layers(settings, weights, tokens, attention, look, looking if memory is not None else 0)
+    return x[:, 0], Cache(tuple(keys), tuple(values))
+
+
+def _layers(
+    settings: FusionSettings, weights: DecodeWeights, tokens: Tokens, attention: Attention, look: Look, looking: int
+) -> jax.Array:
+    """Hidden states after the final norm; the first `looking` rows look at auxiliary memory."""
+    x = weights.embed[tokens.ids]
+    angle = rope.angles(tokens.positions, settings.block.head_features, settings.rope_base)
+    layer = 0
+    for number, (blocks, cross) in enumerate(weights.groups):
+        for block in blocks:
+            x = x + _self_attention(settings, block, x, angle, functools.partial(attention, layer))
+            x = x + _feed_forward(settings, block, x)
+            layer += 1
+        if cross is not None and looking:
+            added = _cross_attention(settings, cross, x[:looking], tokens.cells[:looking], functools.partial(look, number))
+            x = x + jnp.concatenate([added, jnp.broadcast_to(cross.nothing, x[looking:].shape)])
+        elif cross is not None:
+            x = x + cross.nothing
+    return rms_norm(x, weights.norm, settings.epsilon)
+
+
+def _self_attention(
+    settings: FusionSettings, weights: BlockWeights, x: jax.Array, angle: jax.Array, attention: Callable[..., jax.Array]
+) -> jax.Array:
+    shape = settings.block
+    y = matmul(rms_norm(x, weights.attention_norm, settings.epsilon), weights.qkv)
+    if weights.qkv_bias is not None:
+        y = y + weights.qkv_bias
+    y = y.reshape(*x.shape[:2], -1, shape.head_features)
+    query, key, value = jnp.split(y, (shape.heads, shape.heads + shape.kv_heads), axis=2)
+    query = rope.rotate(head_norm(query, weights.query_norm, settings.epsilon), angle)
+    key = rope.rotate(head_norm(key, weights.key_norm, settings.epsilon), angle)
+    return matmul(attention(query, key, value).reshape(*x.shape[:2], -1), weights.output)
+
+
+def _feed_forward(settings: FusionSettings, weights: BlockWeights, x: jax.Array) -> jax.Array:
+    gate, up = jnp.split(matmul(rms_norm(x, weights.mlp_norm, settings.epsilon), weights.gate_up), 2, axis=-1)
+    return matmul(jax.nn.silu(gate) * up, weights.down)
+
+
+def _cross_attention(
+    settings: FusionSettings, weights: CrossWeights, x: jax.Array, cells: jax.Array, look: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
+    query = matmul(rms_norm(x, weights.norm, settings.epsilon), weights.query) + weights.place[cells]  # cell -1: the last row
+    query = query.reshape(*x.shape[:2], -1, settings.block.head_features)
+    y = look(head_norm(query, weights.query_norm, settings.epsilon))
+    return matmul(y.reshape(*x.shape[:2], -1), weights.output)
+
+
+def _attend_few(query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array) -> jax.Array:
+    """Attention of a few queries `[rows, queries, heads, features]` to keys as they are cached; every query sees some.
+
+    `seen` is bool `[rows, queries, slots]`. Each head's keys are read once, as one block.
+    """
+    rows, queries, _, features = query.shape
+    kv_heads = key.shape[1]
+    q = query.reshape(rows, queries, kv_heads, -1, features).swapaxes(1, 2)
+    logits = jnp.einsum("bnqgd,bnkd->bnqgk", q, key, preferred_element_type=jnp.float32) * features**-0.5
+    weights = jax.nn.softmax(jnp.where(seen[:, None, :, None], logits, -jnp.inf), axis=-1)
+    output = jnp.einsum("bnqgk,bnkd->bnqgd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+    return output.astype(query.dtype).swapaxes(1, 2).reshape(query.shape)

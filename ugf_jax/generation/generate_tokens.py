@@ -1,0 +1,278 @@
+"""Prompts to tokens: text, master codes of images, or both as the model decides.
+
+    generator = TokenGenerator(settings, vocabulary, params)
+    generator.generate([Request(prompt, seed=1, size=(40, 24))], GenerationSettings(guidance=3.0), mode="draw", samples=4)
+
+Where a conversation goes on after an image that the model has drawn, the caller adds that image's auxiliary codes:
+
+    run = generator.start(requests, how, mode="free", limit=500)
+    while run.advance():
+        run.remember({row: details(image) for row, image in run.waiting().items()})
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ugf_jax.config import POSITIVE, setting
+from ugf_jax.data.records import ImageCodes
+from ugf_jax.data.vocabulary import VocabularySettings
+from ugf_jax.errors import InputError
+from ugf_jax.generation import decode_loop
+from ugf_jax.generation.decode_loop import Decoding, How, Program
+from ugf_jax.generation.grammar import MODES, WAITING, Grammar
+from ugf_jax.generation.kept_memory import KeptMemory, keep, keep_more
+from ugf_jax.generation.layout import DecodeWeights, decode_weights
+from ugf_jax.generation.requests import (
+    TOKENS_MULTIPLE,
+    Request,
+    check,
+    master_codes,
+    memory_arrays,
+    prompt_arrays,
+    round_rows,
+    round_up,
+)
+from ugf_jax.generation.sampling import Sampling, SamplingSettings
+from ugf_jax.models.fusion import FusionSettings, Tokens
+from ugf_jax.models.fusion_block import Memory
+from ugf_jax.models.memory import MemoryEncoder
+
+CHUNK = 4  # tokens between two looks at what is streamed
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerationSettings:
+    """How tokens are chosen, of text and of images apart."""
+
+    text: SamplingSettings = setting(SamplingSettings())
+    image: SamplingSettings = setting(SamplingSettings())
+    guidance: float = setting(3.0, POSITIVE, "how far master codes are moved away from those without a prompt; 1: not")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Generated:
+    """What was chosen, for each request its samples one after the other.
+
+    Attributes:
+      tokens: int32 `[rows, longest]`, PAD behind what a row has.
+      lengths: int32 `[rows]`.
+      log_probabilities: float32 `[rows, longest]`, of each token under the distribution that it was drawn from: guided, masked,
+        at its temperature, cut; 0 where it was certain or forced.
+      ended: bool `[rows]`: the row is whole. False: cut at the limit, or stopped before its end.
+    """
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    log_probabilities: np.ndarray
+    ended: np.ndarray
+
+    def row(self, number: int) -> np.ndarray:
+        """int32 `[n]`, the tokens of a row."""
+        return self.tokens[number, : self.lengths[number]]
+
+
+class TokenGenerator:
+    """A trained transformer, converted once for decoding.
+
+    Attributes:
+      settings: of the model.
+      vocabulary: of the model.
+      weights: in the layout of decoding.
+    """
+
+    def __init__(self, settings: FusionSettings, vocabulary: VocabularySettings, params: Mapping[str, Any]):
+        """From the parameters of a `FusionTransformer`."""
+        self.settings, self.vocabulary = settings, vocabulary
+        self.weights = _convert(settings, params)
+        self._memory_params = params.get("memory")
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        how: GenerationSettings,
+        mode: str,
+        limit: int = 0,
+        samples: int = 1,
+    ) -> Generated:
+        """Runs to the end; see `start`. In mode "free" nothing is remembered of an image but its master codes."""
+        run = self.start(requests, how, mode, limit, samples)
+        while run.advance():
+            run.remember({})
+        return run.result()
+
+    def start(
+        self,
+        requests: Sequence[Request],
+        how: GenerationSettings,
+        mode: str,
+        limit: int = 0,
+        samples: int = 1,
+    ) -> "Run":
+        """Reads the prompts.
+
+        Args:
+          requests: any lengths and sizes together.
+          how: how tokens are chosen.
+          mode: "draw": one image, then END. "text": text until END. "free": text and images as the model decides.
+          limit: most tokens of a row, those of images included; not read in mode "draw", where it follows from the grid.
+          samples: of each request; all share its prompt and its memory.
+
+        Raises:
+          InputError: an unknown mode, no limit where one is wanted, or a request that `requests.check` refuses.
+        """
+        check(requests, self.vocabulary)
+        if mode not in MODES:
+            raise InputError(f"mode is '{mode}'; want one of {', '.join(MODES)}")
+        grammar = Grammar(self.vocabulary, self.settings.grid, mode)
+        if mode == "draw":
+            limit = grammar.span + 1
+        if limit < 1 or samples < 1:
+            raise InputError(f"limit is {limit} and samples {samples}; want both at least 1")
+        used = {"draw": (how.image,), "text": (how.text,), "free": (how.text, how.image)}[mode]
+        program = Program(
+            self.settings,
+            grammar,
+            guided=mode != "text" and how.guidance != 1,
+            cut=any(s.top_k or s.top_p < 1 for s in used),
+            certain=all(s.temperature == 0 for s in used),
+        )
+        return Run(self, program, requests, _numbers(how), limit, samples)
+
+    def memory(self, arrays: Mapping[str, np.ndarray]) -> KeptMemory | None:
+        """Keys and values of the auxiliary codes `aux_…` of `collate`; None where the model or the arrays have none."""
+        if self._memory_params is None or not arrays["aux_segments"].any():
+            return None
+        own = {name: jnp.asarray(x) for name, x in arrays.items() if name.startswith("aux_")}
+        return _keep(self.settings, self.weights, self._memory_params, own)
+
+
+class Run:
+    """A batch that is being decoded."""
+
+    def __init__(
+        self,
+        generator: TokenGenerator,
+        program: Program,
+        requests: Sequence[Request],
+        how: How,
+        limit: int,
+        samples: int,
+    ):
+        """Reads the prompts; made by `TokenGenerator.start`."""
+        self._generator, self._program, self._how = generator, program, how
+        self._real = len(requests) * samples
+        padded = [*requests, *[requests[-1]] * (round_rows(len(requests)) - len(requests))]
+        self._groups = generator.settings.memory.groups if generator.settings.cross_every else 0
+        arrays = prompt_arrays([r.prompt for r in padded], self._groups, generator.vocabulary.pad)
+        self._memory = generator.memory(arrays)
+        left = np.repeat(np.where(np.arange(len(padded)) < len(requests), limit, 0), samples)
+        size = [np.repeat([generator.vocabulary.size_token(r.size[i]) for r in padded], samples) for i in range(2)]
+        rows = program.grammar.start(*(jnp.asarray(x, jnp.int32) for x in (left, *size)))
+        seeds = jnp.asarray(np.array([r.seed for r in padded], np.uint32))
+        draw = program.grammar.mode == "draw"
+        self._state: Decoding = decode_loop.begin(
+            program,
+            generator.weights,
+            Tokens.of({n: jnp.asarray(arrays[n]) for n in ("tokens", "segments", "positions", "cells")}),
+            self._memory,
+            rows,
+            _row_keys(seeds, samples),
+            samples,
+            limit if draw else round_up(limit, TOKENS_MULTIPLE),
+        )
+
+    def advance(self, steps: int | None = None) -> bool:
+        """Decodes on, at most `steps` tokens of each row.
+
+        Returns:
+          whether there is more to do: rows wait for `remember`, or `steps` were not enough.
+        """
+        most = jnp.int32(self._state.tokens.shape[1] if steps is None else steps)
+        generator = self._generator
+        self._state = decode_loop.advance(self._program, generator.weights, self._memory, self._how, self._state, most)
+        rows = self._state.rows
+        return bool(np.any(np.asarray(rows.active) | (np.asarray(rows.phase) == WAITING)))
+
+    def waiting(self) -> dict[int, np.ndarray]:
+        """Rows that have just drawn an image and go on after it: its master codes int32 `[grid, grid]` by row."""
+        phase = np.asarray(self._state.rows.phase)[: self._real]
+        result = self.result()
+        grid = self._program.grammar.grid
+        return {
+            row: master_codes(result.row(row), self._generator.vocabulary, grid)[-1]
+            for row in np.flatnonzero(phase == WAITING).tolist()
+        }
+
+    def remember(self, images: Mapping[int, ImageCodes]) -> None:
+        """Lets rows that wait go on, with the auxiliary codes of the images that they have drawn, for those given."""
+        if images and self._groups:
+            count = len(self._state.pending)
+            releases = np.asarray(self._state.positions)  # EOI, which is pending, is the first token to see the image
+            found = {row: (codes, int(releases[row])) for row, codes in images.items()}
+            more = self._generator.memory(memory_arrays(found, count, self._groups))
+            if more is not None:
+                self._memory = keep_more(self._memory, more)
+        self._state = decode_loop.go_on(self._program, self._state)
+
+    def result(self) -> Generated:
+        """What there is so far."""
+        state = self._state
+        lengths = np.asarray(state.lengths)[: self._real]
+        longest = int(lengths.max())
+        tokens = np.asarray(state.tokens)[: self._real, :longest]
+        last = np.take_along_axis(tokens, np.maximum(lengths - 1, 0)[:, None], axis=1)[:, 0] if longest else lengths
+        ended = (lengths > 0) & (last == self._generator.vocabulary.end)
+        return Generated(tokens, lengths, np.asarray(state.log_probabilities)[: self._real, :longest], ended)
+
+    def stream(self, chunk: int = CHUNK) -> Iterator[list[np.ndarray]]:
+        """Decodes to the end, or to the next image that is waited for, and yields new tokens on the way.
+
+        Args:
+          chunk: tokens at a time.
+
+        Yields:
+          for each row its new tokens int32 `[n]`.
+        """
+        told = self.result().lengths
+        while True:
+            more = self.advance(chunk)
+            now = self.result()
+            yield [now.row(i)[told[i] :] for i in range(len(told))]
+            told = now.lengths
+            if not more or (np.asarray(self._state.rows.phase) == WAITING).any():
+                return
+
+
+def _numbers(how: GenerationSettings) -> How:
+    return How(Sampling.of(how.text), Sampling.of(how.image), jnp.float32(how.guidance))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _convert(settings: FusionSettings, params: Mapping[str, Any]) -> DecodeWeights:
+    return decode_weights(settings, params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _keep(settings: FusionSettings, weights: DecodeWeights, params: Any, arrays: Mapping[str, jax.Array]) -> KeptMemory:
+    encoder = MemoryEncoder(settings.memory, settings.block.dtype)
+    segments, releases = arrays["aux_segments"], arrays["aux_releases"]
+    places, levels = arrays["aux_places"], arrays["aux_levels"]
+    values = encoder.apply({"params": params}, arrays["aux_codes"], places, levels, segments, releases)
+    assert isinstance(values, jax.Array)
+    return keep(settings, weights, Memory(values, segments, releases))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _row_keys(seeds: jax.Array, samples: int) -> jax.Array:
+    """A random key for each sample of each seed uint32 `[prompts]`; the first sample of a seed is the same, however many."""
+
+    def of_prompt(seed: jax.Array) -> jax.Array:
+        return jax.vmap(lambda sample: jax.random.fold_in(jax.random.key(seed), sample))(jnp.arange(samples))
+
+    return jax.vmap(of_prompt)(seeds).reshape(-1)
