@@ -4,6 +4,9 @@
   ugf inspect DATA            what a prepared dataset holds: counts, shapes, a contact sheet
   ugf train --config=FILE     run a training stage, resume it, or start it over
   ugf evaluate --workdir=DIR  measure a checkpoint offline and write a report
+  ugf generate PROMPT         draw images from text
+  ugf chat [QUESTION]         ask about images and draw, in a conversation
+  ugf export RUN OUT          put a trained model into one folder
 
 `ugf VERB --help` explains each. Every verb is also `python -m ugf_jax.cli.VERB`.
 """
@@ -15,7 +18,7 @@ from typing import NoReturn
 
 from ugf_jax.errors import EXIT_BAD_INPUT, EXIT_DONE
 
-VERBS = ("prepare", "inspect", "train", "evaluate")
+VERBS = ("prepare", "inspect", "train", "evaluate", "generate", "chat", "export")
 
 
 def run() -> NoReturn:

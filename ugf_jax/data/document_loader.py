@@ -16,7 +16,7 @@ import numpy as np
 from ugf_jax import config
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE, setting
 from ugf_jax.data.ahead import Batch, batches_ahead
-from ugf_jax.data.code_kind import CodeKind, common_kind
+from ugf_jax.data.code_kind import CodeKind, code_kind, common_kind
 from ugf_jax.data.collate import collate_row, row_specs
 from ugf_jax.data.document_plan import DocumentPlan, Row, RowShape
 from ugf_jax.data.index import open_datasets
@@ -190,6 +190,8 @@ class DocumentLoader:
         for name in ("rows", "length", "auxiliary", "pairs"):
             data[name] = getattr(settings, name)
         data["recipes"] = config.to_json(settings.row_recipes)
+        coded: dict[str, Any] = next((d.manifest["settings"]["transform"] for d in self.datasets if code_kind(d)), {})
+        data["codes"] = {"tokenizer": coded.get("digest"), "buckets": coded.get("buckets", [])}
         return data
 
 

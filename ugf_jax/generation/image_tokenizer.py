@@ -11,7 +11,7 @@ import numpy as np
 
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.errors import InputError
-from ugf_jax.models.tokenizer import Codes, DualTokenizer, TokenizerSettings
+from ugf_jax.models.tokenizer import Codes, DualTokenizer, TokenizerSettings, coarser
 from ugf_jax.training.digests import fingerprint
 from ugf_jax.training.frozen import load_tokenizer
 from ugf_jax.training.stages.tokenizer import to_float
@@ -109,6 +109,11 @@ class ImageTokenizer:
         batch = _batch(codes)
         low = self._decode_master(self.variables, batch.master)
         return np.asarray(self._decode_auxiliary(self.variables, low, batch, *canvas, levels))[:, : size[0], : size[1]]
+
+    def decode_master(self, master: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """What master codes, integers `[batch, grid, grid]`, show alone: uint8 `[batch, height, width, 3]` at any size."""
+        low = self._decode_master(self.variables, jnp.asarray(master, jnp.int32))
+        return np.asarray(to_pixels(coarser(low, *size)))
 
     def reconstruct(self, images: np.ndarray, keep: float | None = None) -> dict[str, Any]:
         """Encodes and decodes uint8 `[batch, height, width, 3]`: `{"master": uint8, "full": uint8, "codes": [ImageCodes]}`."""

@@ -1,0 +1,58 @@
+"""ugf export RUN OUT: put a trained model into one folder that can be given away.
+
+RUN is the work folder of a run of stage `unified`. OUT receives
+  config.json         settings of every part
+  model.safetensors   all parameters, without the state of the optimizer
+  tokenizer.json      the text tokenizer
+  README.md           the model card; write into it what the model can do and what it must not be used for
+
+  ugf export runs/small_unified models/small --tokenizer=runs/small_tokenizer --detail=runs/small_detail --dtype=float16
+  ugf generate "a red circle" --model=models/small
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from absl import flags
+
+from ugf_jax.cli import app
+from ugf_jax.errors import InputError
+from ugf_jax.generation.bundle import CONFIG, WEIGHTS
+from ugf_jax.generation.export import export
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("tokenizer", None, "work folder of the image tokenizer that the data were coded with", flag_values=FLAGS)
+flags.DEFINE_string("detail", None, "work folder of a detail run; without one pictures are the master's", flag_values=FLAGS)
+flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "in which parameters are stored", flag_values=FLAGS)
+flags.DEFINE_string("card", None, "Markdown file to use as the model card", flag_values=FLAGS)
+
+
+def main(positional: Sequence[str], values: flags.FlagValues) -> None:
+    """Exports a model."""
+    if len(positional) != 2:
+        raise InputError(f"want RUN and OUT, got {len(positional)} arguments (see ugf export --help)")
+    if not values.tokenizer:
+        raise InputError("--tokenizer=RUN is needed: the work folder of the tokenizer that the data were coded with")
+    run, out = positional
+    folder = pathlib.Path(app.output_folder(out, "OUT"))
+    if (folder / CONFIG).exists():
+        raise InputError(f"{folder}: holds a model already; name another folder or delete it")
+    card = ""
+    if values.card:
+        path = pathlib.Path(values.card)
+        if not path.is_file():
+            raise InputError(f"--card: {path}: no such file")
+        card = path.read_text(encoding="utf-8")
+    settings = export(run, values.tokenizer, values.detail, folder, values.dtype, card)
+    megabytes = (folder / WEIGHTS).stat().st_size / 1e6
+    print(f"{folder}: {megabytes:.1f} MB, training steps {settings.steps}")
+
+
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the verb."""
+    app.run("export", __doc__, FLAGS, main, argv)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,146 @@
+"""A complete model in one folder, as it is given away: everything that inference needs, and nothing of training.
+
+config.json           settings of every part, and where each came from
+model.safetensors     all parameters: `tokenizer/…`, `fusion/…`, `detail/…`
+tokenizer.json        the text tokenizer
+README.md             the model card
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ugf_jax import config
+from ugf_jax.config import one_of, setting
+from ugf_jax.data.text import TextTokenizer
+from ugf_jax.data.vocabulary import VocabularySettings
+from ugf_jax.errors import InputError
+from ugf_jax.json_files import write_json
+from ugf_jax.models.detail import DetailSettings
+from ugf_jax.models.fusion import FusionSettings
+from ugf_jax.models.tokenizer import TokenizerSettings
+from ugf_jax.models.unmasking import UnmaskSettings
+from ugf_jax.training.digests import named_leaves
+
+FORMAT, VERSION = "ugf-model", 1
+CONFIG, WEIGHTS, TEXT, CARD = "config.json", "model.safetensors", "tokenizer.json", "README.md"
+
+
+@dataclasses.dataclass(frozen=True)
+class BundleSettings:
+    """What `config.json` says."""
+
+    format: str = setting(FORMAT, one_of(FORMAT))
+    version: int = setting(VERSION, one_of(VERSION))
+    tokenizer: TokenizerSettings = setting(TokenizerSettings())
+    vocabulary: VocabularySettings = setting(VocabularySettings())
+    model: FusionSettings = setting(FusionSettings())
+    detail: DetailSettings | None = setting(None, doc="None: no detail model; pictures are the master's")
+    sampling: UnmaskSettings = setting(UnmaskSettings())
+    grids: tuple[tuple[int, int], ...] = setting((), doc="(rows, columns) of auxiliary positions that training saw")
+    steps: dict[str, int] = setting({}, doc="training steps of each part")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A model as it is stored.
+
+    Attributes:
+      settings: of every part.
+      variables: nested arrays under `tokenizer` (`params` and quantizers' state), `fusion` and, if there is one, `detail`.
+      text: the text tokenizer.
+    """
+
+    settings: BundleSettings
+    variables: dict[str, Any]
+    text: TextTokenizer
+
+
+def save_bundle(
+    folder: str | os.PathLike[str], settings: BundleSettings, variables: Any, text_tokenizer: bytes, card: str, dtype: str
+) -> None:
+    """Writes a model.
+
+    Args:
+      folder: an existing, empty folder.
+      settings: of every part.
+      variables: as in `Bundle`.
+      text_tokenizer: content of a tokenizer.json.
+      card: text of the model card.
+      dtype: "float32" or "float16", in which floats are stored; they are float32 again when loaded.
+
+    Raises:
+      InputError: a parameter that the dtype cannot hold.
+    """
+    folder = pathlib.Path(folder)
+    arrays = {}
+    for name, value in named_leaves(variables).items():
+        array = np.asarray(jax.device_get(value))
+        if array.dtype == np.float32:
+            array = array.astype(dtype)
+            if not np.isfinite(array).all():
+                raise InputError(f"{name}: a value does not fit into {dtype}; use --dtype=float32")
+        arrays[name] = np.ascontiguousarray(array)
+    safetensors.numpy.save_file(arrays, folder / WEIGHTS, metadata={"format": FORMAT, "version": str(VERSION)})
+    (folder / TEXT).write_bytes(text_tokenizer)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    write_json(folder / CONFIG, config.to_json(settings))  # last: with it the folder is a model
+
+
+def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
+    """Reads a model.
+
+    Raises:
+      InputError: the folder holds none, or one that is damaged or of another version.
+    """
+    folder = pathlib.Path(folder)
+    for name in (CONFIG, WEIGHTS, TEXT):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: not a model (no {name}); make one from training runs with `ugf export`")
+    try:
+        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / CONFIG}: cannot be read ({error})") from error
+    settings = config.parse(BundleSettings, values, str(folder / CONFIG))
+    try:
+        arrays = safetensors.numpy.load_file(folder / WEIGHTS)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{folder / WEIGHTS}: cannot be read ({error}); copy the model again") from error
+    return Bundle(settings, _nested(arrays), TextTokenizer.load(os.fspath(folder / TEXT)))
+
+
+def check_shapes(found: Any, wanted: Any, where: str) -> None:
+    """Refuses parameters that are not those of a model of these settings.
+
+    Raises:
+      InputError: one is missing, superfluous or of another shape; the message names it.
+    """
+    have, want = named_leaves(found), named_leaves(wanted)
+    for name in want:
+        if name not in have:
+            raise InputError(f"{where}: {name} is missing")
+        if have[name].shape != want[name].shape:
+            raise InputError(f"{where}: {name} is {have[name].shape}; its config.json wants {want[name].shape}")
+    for name in have:
+        if name not in want:
+            raise InputError(f"{where}: {name} belongs to no part that its config.json describes")
+
+
+def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """`{"a/b": x}` to `{"a": {"b": x}}`, floats as float32 on the device."""
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *path, last = name.split("/")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = jnp.asarray(array, jnp.float32 if np.issubdtype(array.dtype, np.floating) else array.dtype)
+    return tree
