@@ -7,7 +7,8 @@ SOURCE is one of
   FILE.parquet        Parquet as Hugging Face writes it, or a folder of it
   NAME or FOLDER      a TFDS dataset stored as ArrayRecord
   clipart             1,500 real drawings that come with this package
-  shapes:N            N drawn scenes with captions, questions and scene graphs
+  shapes:N            N drawn scenes with captions, questions and scene graphs (shapes:N@1024: of 1,024 pixels instead of 256)
+  fine:N              scenes with small letters, thin outlines and dots, and questions about them (fine:N@1024 likewise)
 
 OUT becomes ArrayRecord shards, index.arrow, lengths-….arrow (tokens of every text, counted with the shipped text tokenizer or
 --text_tokenizer), manifest.json and quarantine.jsonl (every image that was refused, and why). A source with splits gives

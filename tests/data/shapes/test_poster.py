@@ -9,18 +9,20 @@ from ugf_jax.data.shapes.graph import BACKGROUNDS
 from ugf_jax.errors import InputError
 
 
-def test_the_sheet_shows_each_picture_and_words_below(tmp_path, monkeypatch):
+@pytest.mark.parametrize("names", [[], ["fine"]], ids=["shapes", "fine"])
+def test_the_sheet_shows_each_picture_and_words_below(tmp_path, monkeypatch, names):
     target = tmp_path / "sheet.png"
-    monkeypatch.setattr(sys, "argv", ["poster", str(target)])
+    monkeypatch.setattr(sys, "argv", ["poster", str(target), *names])
     poster.main()
     sheet = cv2.imread(str(target))[..., ::-1]
-    for background in ("navy", "grey", "beige"):
+    for background in ("grey", "beige", "black" if names else "navy"):
         assert (sheet == BACKGROUNDS[background]).all(-1).mean() > 0.02
     assert np.mean(sheet.max(-1) < 60) > 0.002  # dark text
-    assert target.stat().st_size < 150_000
+    assert target.stat().st_size < 200_000
 
 
-def test_a_file_must_be_named(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["poster"])
+@pytest.mark.parametrize("arguments", [[], ["sheet.png", "none"]])
+def test_a_file_and_a_sheet_that_exists_must_be_named(monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["poster", *arguments])
     with pytest.raises(InputError, match="name the PNG file"):
         poster.main()

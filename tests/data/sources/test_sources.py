@@ -144,6 +144,13 @@ def test_files_and_folders_are_recognised(tmp_path):
     (tmp_path / "empty").mkdir()
     assert kind(str(tmp_path / "empty")) == {"": FolderSource}
     assert open_sources("shapes:100", split="test").keys() == {"test"}
+    assert open_sources("fine:100@512", split="test")["test"].max_side == 512
+
+
+def test_a_folder_may_bear_the_name_of_a_drawn_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path / "fine" / "a.png")
+    assert isinstance(open_sources("fine")[""], FolderSource)
 
 
 def test_paths_of_conversations_start_where_the_user_says(tmp_path):

@@ -128,9 +128,20 @@ def draw(scene: Scene, height: int, width: int) -> np.ndarray:
     image = np.empty((height, width, 3), np.uint8)
     image[:] = BACKGROUNDS[scene.background]
     for item in scene.objects:
-        mask, row, column = coverage(item, height, width)
-        patch = image[row : row + mask.shape[0], column : column + mask.shape[1]]
-        alpha = mask[..., None].astype(np.uint16)
-        colour = np.array(COLOURS[item.colour], np.uint16)
-        patch[:] = (patch * (255 - alpha) + colour * alpha + 127) // 255
+        paint(image, *coverage(item, height, width), COLOURS[item.colour])
     return image
+
+
+def paint(image: np.ndarray, mask: np.ndarray, row: int, column: int, colour: tuple[int, int, int]) -> None:
+    """Lays a colour over a picture, in place.
+
+    Args:
+      image: uint8 `[H, W, 3]`, RGB.
+      mask: uint8 `[rows, columns]`, how much of each pixel it covers, from 0 to 255.
+      row: of the picture, of the mask's first pixel.
+      column: likewise.
+      colour: RGB.
+    """
+    patch = image[row : row + mask.shape[0], column : column + mask.shape[1]]
+    alpha = mask[..., None].astype(np.uint16)
+    patch[:] = (patch * (255 - alpha) + np.array(colour, np.uint16) * alpha + 127) // 255

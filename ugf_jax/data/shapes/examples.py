@@ -33,10 +33,19 @@ def picture_size(index: int, split: str = "train", max_side: int = 256) -> tuple
     Raises:
       InputError: `max_side` is too small to draw on.
     """
+    return numbered_size(f"shapes size {split} {index}", max_side, MAX_ASPECT)
+
+
+def numbered_size(seed: str, max_side: int, max_aspect: float) -> tuple[int, int]:
+    """`(height, width)` of the picture with this seed; more than a third are square.
+
+    Raises:
+      InputError: `max_side` is too small to draw on.
+    """
     if max_side < _LEAST_SIDE:
         raise InputError(f"shapes: max_side is {max_side}; want at least {_LEAST_SIDE} pixels")
-    rng = random.Random(f"shapes size {split} {index}")
-    aspect = 1.0 if rng.random() < _SQUARE_SHARE else MAX_ASPECT ** (2 * rng.random() - 1)
+    rng = random.Random(seed)
+    aspect = 1.0 if rng.random() < _SQUARE_SHARE else max_aspect ** (2 * rng.random() - 1)
     return (round(max_side / aspect), max_side) if aspect >= 1 else (max_side, round(max_side * aspect))
 
 

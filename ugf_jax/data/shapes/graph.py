@@ -37,7 +37,7 @@ SIZES = {"small": (0.17, 0.195), "medium": (0.25, 0.285), "large": (0.355, 0.39)
 _SIZE_LIMITS = (math.sqrt(0.195 * 0.25), math.sqrt(0.285 * 0.355))
 
 POSITIONS = ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
-_CELL_LIMITS = (0.36, 0.64)
+CELL_LIMITS = (0.36, 0.64)
 
 # Centres nearer than this (fraction of the side) are level; generated ones are at most 0.1 or at least 0.16 apart.
 LEVEL = 0.14
@@ -83,7 +83,7 @@ class Item:
     @property
     def position(self) -> str:
         """Cell of a 3×3 grid that holds the centre: one of `POSITIONS`."""
-        column, row = (sum(value > limit for limit in _CELL_LIMITS) for value in (self.x, self.y))
+        column, row = (sum(value > limit for limit in CELL_LIMITS) for value in (self.x, self.y))
         return POSITIONS[3 * row + column]
 
 

@@ -1,7 +1,8 @@
-"""A sheet of examples with a caption and questions under each: `python -m ugf_jax.data.shapes.poster FILE.png`."""
+"""A sheet of examples with words under each: `python -m ugf_jax.data.shapes.poster FILE.png [shapes | fine]`."""
 
 import sys
 import textwrap
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -9,58 +10,86 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ugf_jax.data.shapes import examples, fine
 from ugf_jax.data.shapes.drawing import draw
-from ugf_jax.data.shapes.examples import example, picture_size, scene
 from ugf_jax.errors import InputError
 
-_INDICES = (17, 26, 49, 34, 48, 15, 59, 51)
+_SIDE = 256  # of the pictures' longer side, in the units of the sheet; they are drawn twice as large
 _COLUMNS = 4
 _DPI = 100
 
+Entry = tuple[np.ndarray, str]  # a picture, uint8 `[H, W, 3]`, and the words under it
 
-def poster(indices: tuple[int, ...] = _INDICES, split: str = "train", max_side: int = 256) -> np.ndarray:
-    """Examples side by side, in rows of four.
+
+def sheet(entries: Sequence[Entry]) -> np.ndarray:
+    """Pictures side by side, in rows of four, on one scale.
 
     Returns:
       uint8 `[H, W, 3]`, RGB.
     """
-    rows = -(-len(indices) // _COLUMNS)
+    rows = -(-len(entries) // _COLUMNS)
     figure = Figure(figsize=(3.1 * _COLUMNS, 4.3 * rows), dpi=_DPI, facecolor="white")
-    for number, index in enumerate(indices):
+    longest = max(max(image.shape) for image, _ in entries)
+    for number, (image, words) in enumerate(entries):
         row, column = divmod(number, _COLUMNS)
-        height, width = picture_size(index, split, max_side)
+        height, width = (_SIDE * side / longest for side in image.shape[:2])
         axes = figure.add_axes((column / _COLUMNS + 0.01, 1 - (row + 0.64) / rows, 0.96 / _COLUMNS, 0.62 / rows))
-        image = draw(scene(index, split), 2 * height, 2 * width)
         axes.imshow(image, extent=(0, width, 0, height), interpolation="antialiased")
-        axes.set(xlim=(-1, max_side + 1), ylim=(-1, max_side + 1), anchor="W")
+        axes.set(xlim=(-1, _SIDE + 1), ylim=(-1, _SIDE + 1), anchor="W")
         axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor="0.75", linewidth=0.8))
         axes.axis("off")
         corner = column / _COLUMNS + 0.01, 1 - (row + 0.66) / rows
-        figure.text(*corner, _words(index, split, number), va="top", fontsize=8.5, linespacing=1.35)
+        figure.text(*corner, words, va="top", fontsize=8.5, linespacing=1.35)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _words(index: int, split: str, number: int) -> str:
+def _shapes() -> list[Entry]:
     """The longest caption, and two questions, of other kinds from one example to the next."""
-    record = example(index, split, max_side=64)
-    lines = textwrap.wrap(max(record.captions, key=len), 46)
-    start = 3 * number % len(record.questions)
-    for q in (record.questions[start:] + record.questions)[:2]:
+    entries = []
+    for number, index in enumerate((17, 26, 49, 34, 48, 15, 59, 51)):
+        record = examples.example(index, max_side=64)
+        start = 3 * number % len(record.questions)
+        asked = (record.questions[start:] + record.questions)[:2]
+        lines = textwrap.wrap(max(record.captions, key=len), 46) + _questions(asked)
+        image = draw(examples.scene(index), *examples.picture_size(index, max_side=2 * _SIDE))
+        entries.append((image, "\n".join(lines)))
+    return entries
+
+
+def _fine() -> list[Entry]:
+    """Questions about details, all kinds but one, another from one example to the next."""
+    entries = []
+    for number, index in enumerate((0, 2, 3, 5, 6, 7, 9, 13)):
+        kinds = set(fine.KINDS) - {fine.KINDS[-1 - number % len(fine.KINDS)]}
+        asked = [q for q in fine.example(index, "test", max_side=64).questions if q["kind"] in kinds]
+        image = fine.draw(fine.scene(index, "test"), *fine.picture_size(index, "test", 2 * _SIDE))
+        entries.append((image, "\n".join(_questions(asked))))
+    return entries
+
+
+def _questions(asked: Sequence[dict[str, str]]) -> list[str]:
+    lines = []
+    for q in asked:
         lines += textwrap.wrap(f"{q['question']} – {q['answer']}", 46, initial_indent="• ", subsequent_indent="   ")
-    return "\n".join(lines)
+    return lines
+
+
+SHEETS: dict[str, Callable[[], list[Entry]]] = {"shapes": _shapes, "fine": _fine}
 
 
 def main() -> None:
-    """Writes the sheet to the file named on the command line.
+    """Writes a sheet to the file named on the command line.
 
     Raises:
-      InputError: no file is named.
+      InputError: no file is named, or another sheet than there is.
     """
-    if len(sys.argv) != 2:
-        raise InputError("name the PNG file to write: python -m ugf_jax.data.shapes.poster FILE.png")
-    cv2.imwrite(sys.argv[1], poster()[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    target, name = (*sys.argv[1:], "shapes")[:2] if len(sys.argv) in (2, 3) else ("", "")
+    if name not in SHEETS:
+        known = " | ".join(SHEETS)
+        raise InputError(f"name the PNG file to write: python -m ugf_jax.data.shapes.poster FILE.png [{known}]")
+    cv2.imwrite(target, sheet(SHEETS[name]())[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 if __name__ == "__main__":

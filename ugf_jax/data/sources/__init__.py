@@ -17,7 +17,10 @@ from ugf_jax.errors import InputError
 __all__ = ["Example", "Source", "Unit", "open_sources"]
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-KINDS = "a folder of images, conversations in JSON, WebDataset tars, Parquet files, a TFDS name or folder, clipart, or shapes:N"
+KINDS = (
+    "a folder of images, conversations in JSON, WebDataset tars, Parquet files, a TFDS name or folder, clipart, "
+    + ", ".join(f"{kind}:N" for kind in embedded.DRAWN)
+)
 
 
 def open_sources(
@@ -26,7 +29,8 @@ def open_sources(
     """Recognises a source.
 
     Args:
-      name: what the user typed: a folder, a file, a pattern such as `data/*.tar`, a TFDS name, `clipart` or `shapes:N`.
+      name: what the user typed: a folder, a file, a pattern such as `data/*.tar`, a TFDS name, `clipart`, `shapes:N`,
+        `fine:N`.
       split: take only this split of a source that has splits.
       image_root: folder that the paths in a conversation file are relative to; default: the folder of the file.
       data_dir: where TFDS datasets lie; default: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
@@ -49,8 +53,9 @@ def open_sources(
 def _recognise(name: str, image_root: str | None, data_dir: str | None) -> dict[str, Source]:
     if name == "clipart":
         return {split: embedded.clipart(split) for split in embedded.SPLITS}
-    if name.startswith("shapes:") or name == "shapes":
-        return embedded.shapes(name.partition(":")[2])
+    kind, _, request = name.partition(":")
+    if kind in embedded.DRAWN and (":" in name or not os.path.exists(name)):
+        return embedded.drawn(kind, request)
     path = pathlib.Path(name).expanduser()
     if path.is_dir():
         return _folder(path)
