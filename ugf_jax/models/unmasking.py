@@ -25,7 +25,7 @@ class UnmaskSettings:
     """How codes are drawn."""
 
     steps: int = setting(8, POSITIVE, "calls of the model for each level")
-    temperature: float = setting(1.0, NOT_NEGATIVE, "of the codes; 0 takes the likeliest")
+    temperature: float = setting(0.5, NOT_NEGATIVE, "of the codes; 0 takes the likeliest, 1 follows the model")
     choice_temperature: float = setting(1.0, NOT_NEGATIVE, "of which codes to fix first, falling to 0; 0 takes the surest")
 
 
