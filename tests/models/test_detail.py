@@ -10,6 +10,7 @@ from ugf_jax.errors import InputError
 from ugf_jax.models.auxiliary import AuxiliarySettings
 from ugf_jax.models.detail import CERTAIN, DetailModel, DetailSettings, linked
 from ugf_jax.models.quantizers import QuantizerSettings
+from ugf_jax.training.flops import forward_flops
 
 FSQ = QuantizerSettings(levels=(4, 3))
 AUXILIARY = AuxiliarySettings(patch=4, window=4, width=16, depth=2, heads=2, groups=2, levels=2, keep=0.5, quantizer=FSQ)
@@ -76,6 +77,12 @@ def test_windows_bound_what_is_seen(params):
     reach = np.abs(np.asarray(grads)).max((0, 1, 3)).reshape(24, 4).max(1)
     assert reach[0] > 0
     assert reach[5:].max() == 0  # one plain window of 3 and one shifted by 1
+
+
+def test_cost_is_linear_in_pixels(params):
+    one, four, sixteen = (forward_flops(MODEL.apply, params, *inputs(6 * n, 6 * n)) for n in (1, 2, 4))
+    assert four / one == pytest.approx(4, rel=0.1)
+    assert sixteen / four == pytest.approx(4, rel=0.01)
 
 
 def test_links_tell_a_digit_of_those_before_it(params):

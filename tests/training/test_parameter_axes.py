@@ -13,6 +13,7 @@ from ugf_jax.models.auxiliary import AuxiliarySettings
 from ugf_jax.models.master import MasterSettings
 from ugf_jax.models.quantizers import QuantizerSettings
 from ugf_jax.models.tokenizer import TokenizerSettings
+from ugf_jax.models.vision import Adapter, VisionSettings, VisionTower
 from ugf_jax.models.vqgan import VQGANSettings
 from ugf_jax.training import parameter_axes, sharding
 from ugf_jax.training.optimizer import OptimizerSettings, make_optimizer
@@ -79,3 +80,17 @@ def test_no_row_is_idle():
     names = {name for case in CASES for name in arrays(*case)[1]}
     idle = [row for row, _ in parameter_axes.TOKENIZER if not any(re.search(rf"(^|/){row}$", name) for name in names)]
     assert idle == []
+
+
+def test_a_vision_tower_fits_beside_a_fusion_transformer():
+    tower, adapter = VisionTower(VisionSettings(8, 4, 64, 2, 4, 128)), Adapter(64)
+    arrays = {
+        "vision": jax.eval_shape(lambda: tower.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3))))["params"],
+        "adapter": jax.eval_shape(lambda: adapter.init(jax.random.key(0), jnp.zeros((1, 64))))["params"],
+    }
+    mesh = sharding.make_mesh(MeshSettings(data=2, fsdp=2, tensor=2))
+    axes = (*parameter_axes.FUSION, *parameter_axes.VISION)
+    laid_out = sharding.tree_shardings(arrays, axes, MeshSettings().rules, mesh)  # refuses none and two
+    assert laid_out["vision"]["blocks"]["mlp"]["up"]["kernel"].spec == P(None, "fsdp", "tensor")
+    names = [sharding.path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(arrays)]
+    assert [row for row, _ in parameter_axes.VISION if not any(re.search(rf"(^|/){row}$", name) for name in names)] == []

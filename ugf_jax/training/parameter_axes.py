@@ -81,3 +81,18 @@ DETAIL: ParameterAxes = (
     (r"predict/bias", (None,)),
     (r"links", (None, None, None)),
 )
+
+# What a vision tower and its adapter have beyond a fusion transformer; a table for both is `(*FUSION, *VISION)`.
+VISION: ParameterAxes = (
+    (r"embed/projection/kernel", (None, "embed")),
+    (r"embed/projection/bias", (None,)),
+    (r"positions", (None, "embed")),
+    (r"attention/output/bias", (None, None)),
+    (r"mlp/up/bias", (None, "mlp")),
+    (r"mlp/down/bias", (None, None)),
+    (r"(attention_norm|mlp_norm)/bias", (None, None)),
+    (r"norm/bias", (None,)),
+    (r"adapter/first/kernel", ("embed", "mlp")),
+    (r"adapter/second/kernel", ("mlp", "embed")),
+    (r"adapter/(first|second)/bias", (None,)),
+)
