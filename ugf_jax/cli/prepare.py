@@ -9,6 +9,7 @@ SOURCE is one of
   clipart             1,500 real drawings that come with this package
   shapes:N            N drawn scenes with captions, questions and scene graphs (shapes:N@1024: of 1,024 pixels instead of 256)
   fine:N              scenes with small letters, thin outlines and dots, and questions about them (fine:N@1024 likewise)
+  edits:N             pairs of scenes with an instruction that leads from the first to the second
 
 OUT becomes ArrayRecord shards, index.arrow, lengths-….arrow (tokens of every text, counted with the shipped text tokenizer or
 --text_tokenizer), manifest.json and quarantine.jsonl (every image that was refused, and why). A source with splits gives

@@ -1,5 +1,6 @@
-"""A sheet of examples with words under each: `python -m ugf_jax.data.shapes.poster FILE.png [shapes | fine]`."""
+"""A sheet of examples with words under each: `python -m ugf_jax.data.shapes.poster FILE.png [shapes | fine | edits]`."""
 
+import itertools
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ugf_jax.data.shapes import examples, fine
+from ugf_jax.data.shapes import edits, examples, fine
 from ugf_jax.data.shapes.drawing import draw
 from ugf_jax.errors import InputError
 
@@ -28,17 +29,20 @@ def sheet(entries: Sequence[Entry]) -> np.ndarray:
       uint8 `[H, W, 3]`, RGB.
     """
     rows = -(-len(entries) // _COLUMNS)
-    figure = Figure(figsize=(3.1 * _COLUMNS, 4.3 * rows), dpi=_DPI, facecolor="white")
+    lines = max(words.count("\n") + 1 for _, words in entries)
+    inches = 2.84 + 0.16 * lines  # of a row: pictures, and words below
+    figure = Figure(figsize=(3.1 * _COLUMNS, inches * rows), dpi=_DPI, facecolor="white")
     longest = max(max(image.shape) for image, _ in entries)
     for number, (image, words) in enumerate(entries):
         row, column = divmod(number, _COLUMNS)
         height, width = (_SIDE * side / longest for side in image.shape[:2])
-        axes = figure.add_axes((column / _COLUMNS + 0.01, 1 - (row + 0.64) / rows, 0.96 / _COLUMNS, 0.62 / rows))
+        below = 1 - (row + 2.75 / inches) / rows
+        axes = figure.add_axes((column / _COLUMNS + 0.01, below, 0.96 / _COLUMNS, 2.67 / inches / rows))
         axes.imshow(image, extent=(0, width, 0, height), interpolation="antialiased")
         axes.set(xlim=(-1, _SIDE + 1), ylim=(-1, _SIDE + 1), anchor="W")
         axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor="0.75", linewidth=0.8))
         axes.axis("off")
-        corner = column / _COLUMNS + 0.01, 1 - (row + 0.66) / rows
+        corner = column / _COLUMNS + 0.01, below - 0.09 / inches / rows
         figure.text(*corner, words, va="top", fontsize=8.5, linespacing=1.35)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -69,6 +73,20 @@ def _fine() -> list[Entry]:
     return entries
 
 
+def _edits() -> list[Entry]:
+    """One edit of each kind: the picture before, and the picture after with the instruction."""
+    shown: dict[str, list[Entry]] = {}
+    for index in itertools.count(20):
+        made = edits.edit(index, "test")
+        if made.kind not in shown and len(made.before.objects) > 1:
+            size = edits.picture_size(index, "test", 2 * _SIDE)
+            after = "\n".join(textwrap.wrap(f"→ {made.instruction}", 46))
+            shown[made.kind] = [(draw(made.before, *size), ""), (draw(made.after, *size), after)]
+        if len(shown) == len(edits.KINDS):
+            return [entry for kind in edits.KINDS for entry in shown[kind]]
+    raise AssertionError("there is no end")
+
+
 def _questions(asked: Sequence[dict[str, str]]) -> list[str]:
     lines = []
     for q in asked:
@@ -76,7 +94,7 @@ def _questions(asked: Sequence[dict[str, str]]) -> list[str]:
     return lines
 
 
-SHEETS: dict[str, Callable[[], list[Entry]]] = {"shapes": _shapes, "fine": _fine}
+SHEETS: dict[str, Callable[[], list[Entry]]] = {"shapes": _shapes, "fine": _fine, "edits": _edits}
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ugf_jax.data.shapes.drawing import extent, radius
-from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, SHAPES, SIZES, Item, Scene
+from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, POSITIONS, SHAPES, SIZES, Item, Scene
 from ugf_jax.data.shapes.splits import belongs, check_split
 
 T = TypeVar("T")
@@ -14,9 +14,9 @@ T = TypeVar("T")
 CONTAINERS = ("circle", "square", "diamond")
 _CELLS = tuple((x, y) for y in (0.22, 0.5, 0.78) for x in (0.22, 0.5, 0.78))
 _JITTER = 0.05  # keeps centres clear of the cells' limits and of the level threshold
-_EDGE = 0.02  # least distance to the edge, as a share of the shorter side
+EDGE = 0.02  # least distance to the edge, as a share of the shorter side
 _CONTAINER, _CONTAINED = (0.375, 0.39), (0.17, 0.18)  # diameters of an object and of the one inside it
-_GAP = 0.04  # least distance between the circles around two objects, likewise
+GAP = 0.04  # least distance between the circles around two objects, likewise
 
 Look = tuple[str, str, str]  # shape, colour, size class
 
@@ -119,21 +119,35 @@ def _scene(rng: random.Random, looks: list[Look], within: Look | None = None) ->
     groups = set(names)
     if len(groups) < len(names) and len(groups) > 2:
         return None
-    items = [Item(shape, colour, 0, 0, _between(rng, *SIZES[size])) for shape, colour, size in looks]
+    items = [Item(shape, colour, 0, 0, between(rng, *SIZES[size])) for shape, colour, size in looks]
     if within:
-        items[0] = dataclasses.replace(items[0], diameter=_between(rng, *_CONTAINER))
+        items[0] = dataclasses.replace(items[0], diameter=between(rng, *_CONTAINER))
     centres = _place(rng, items)
     if centres is None:
         return None
     items = [Item(o.shape, o.colour, x, y, o.diameter) for o, (x, y) in zip(items, centres, strict=True)]
     if within:
         shape, colour, _ = within
-        items.insert(1, Item(shape, colour, items[0].x, items[0].y, _between(rng, *_CONTAINED), inside=0))
+        items.insert(1, Item(shape, colour, items[0].x, items[0].y, between(rng, *_CONTAINED), inside=0))
     return Scene(pick(rng, tuple(BACKGROUNDS)), tuple(items))
 
 
-def _between(rng: random.Random, low: float, high: float) -> float:
+def between(rng: random.Random, low: float, high: float) -> float:
+    """A number from `low` to `high`, rounded to four digits."""
     return round(low + (high - low) * rng.random(), 4)
+
+
+def within(rng: random.Random, position: str, item: Item) -> tuple[float, float]:
+    """A centre for an object in a part of the picture (one of `POSITIONS`), near the middle of that part."""
+    return _near(rng, *_CELLS[POSITIONS.index(position)], item)
+
+
+def _near(rng: random.Random, x: float, y: float, item: Item) -> tuple[float, float]:
+    """A centre near (x, y), and so that the object is clear of the edge."""
+    left, top, right, bottom = (item.diameter * e + EDGE for e in extent(item.shape))
+    x = min(max(between(rng, x - _JITTER, x + _JITTER), left), 1 - right)
+    y = min(max(between(rng, y - _JITTER, y + _JITTER), top), 1 - bottom)
+    return x, y
 
 
 def _place(rng: random.Random, items: list[Item]) -> list[tuple[float, float]] | None:
@@ -142,11 +156,8 @@ def _place(rng: random.Random, items: list[Item]) -> list[tuple[float, float]] |
         cells = list(_CELLS)
         centres: list[tuple[float, float]] = []
         for item in items:
-            x, y = cells.pop(int(rng.random() * len(cells)))
-            left, top, right, bottom = (item.diameter * e + _EDGE for e in extent(item.shape))
-            x = min(max(_between(rng, x - _JITTER, x + _JITTER), left), 1 - right)
-            y = min(max(_between(rng, y - _JITTER, y + _JITTER), top), 1 - bottom)
-            reach = item.diameter * radius(item.shape) + _GAP
+            x, y = _near(rng, *cells.pop(int(rng.random() * len(cells))), item)
+            reach = item.diameter * radius(item.shape) + GAP
             if any(
                 (x - a) ** 2 + (y - b) ** 2 < (reach + other.diameter * radius(other.shape)) ** 2
                 for (a, b), other in zip(centres, items, strict=False)

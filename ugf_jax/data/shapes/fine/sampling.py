@@ -11,11 +11,10 @@ from ugf_jax.data.shapes.drawing import extent, radius
 from ugf_jax.data.shapes.fine import letters
 from ugf_jax.data.shapes.fine.graph import Cluster, Dot, FineScene, Outline, Writing, contrasting, other_colours
 from ugf_jax.data.shapes.graph import BACKGROUNDS, CELL_LIMITS, COLOURS, POSITIONS, Item, Scene
-from ugf_jax.data.shapes.sampling import pick, scene_in_split
+from ugf_jax.data.shapes.sampling import EDGE, between, pick, scene_in_split
 
 MOST_DOTS = 5
 _CAP, _LINE, _DOT = (0.042, 0.052), (0.007, 0.01), (0.022, 0.03)
-_EDGE = 0.02  # least distance to the edge of the picture
 _APART = 0.02  # of text from its object, and of dots from each other
 _CLEAR = 0.03  # of anything from what it does not belong to, and of dots from the limits of their part
 _OUTLINED = 0.7  # share of objects with an outline
@@ -41,7 +40,7 @@ def fine_scene(rng: random.Random, split: str) -> FineScene:
 
 
 def _outline(rng: random.Random, number: int, item: Item) -> Outline:
-    return Outline(number, pick(rng, other_colours(item.colour)), _between(rng, *_LINE))
+    return Outline(number, pick(rng, other_colours(item.colour)), between(rng, *_LINE))
 
 
 def _letters(rng: random.Random, scene: Scene) -> list[Writing]:
@@ -52,7 +51,7 @@ def _letters(rng: random.Random, scene: Scene) -> list[Writing]:
     found = []
     for i in chosen:
         ink = contrasting(COLOURS[scene.objects[i].colour])
-        found.append(Writing(_text(rng, 1), i, 0.0, 0.0, _between(rng, *_CAP), ink))
+        found.append(Writing(_text(rng, 1), i, 0.0, 0.0, between(rng, *_CAP), ink))
     return found
 
 
@@ -63,7 +62,7 @@ def _words(rng: random.Random, scene: Scene, reach: Reach) -> list[Writing]:
     ink = contrasting(BACKGROUNDS[scene.background])
     found: list[Writing] = []
     for i in numbers:
-        text, cap = _text(rng, pick(rng, (1, 2, 3))), _between(rng, *_CAP)
+        text, cap = _text(rng, pick(rng, (1, 2, 3))), between(rng, *_CAP)
         sides = sorted(("left", "above", "right", "below"), key=lambda _: rng.random())
         for side in sides:
             x, y, needed = _beside(scene.objects[i], text, cap, side)
@@ -87,7 +86,7 @@ def _beside(item: Item, text: str, cap: float, side: str) -> tuple[float, float,
 def _free(scene: Scene, number: int, x: float, y: float, text: str, cap: float) -> bool:
     """Whether the text lies within the picture."""
     item = scene.objects[number]
-    across, down = (h * cap + _EDGE for h in letters.half_size(text))
+    across, down = (h * cap + EDGE for h in letters.half_size(text))
     return across <= item.x + x <= 1 - across and down <= item.y + y <= 1 - down
 
 
@@ -113,13 +112,13 @@ def _clusters(rng: random.Random, scene: Scene, reach: Reach) -> tuple[Cluster, 
 def _dots(rng: random.Random, position: str, scene: Scene, reach: Reach) -> list[Dot] | None:
     """As many dots as there may be in a part of the picture, or None where there is no room."""
     row, column = divmod(POSITIONS.index(position), 3)
-    limits = (_EDGE, *CELL_LIMITS, 1 - _EDGE)
+    limits = (EDGE, *CELL_LIMITS, 1 - EDGE)
     dots: list[Dot] = []
     for _ in range(12 * MOST_DOTS):
         dot = Dot(
-            _between(rng, limits[column] + _CLEAR, limits[column + 1] - _CLEAR),
-            _between(rng, limits[row] + _CLEAR, limits[row + 1] - _CLEAR),
-            _between(rng, *_DOT),
+            between(rng, limits[column] + _CLEAR, limits[column + 1] - _CLEAR),
+            between(rng, limits[row] + _CLEAR, limits[row + 1] - _CLEAR),
+            between(rng, *_DOT),
         )
         alone = all(_distance(dot, d) > (dot.diameter + d.diameter) / 2 + _APART for d in dots)
         clear = all(_distance(dot, o) > dot.diameter / 2 + r + _CLEAR for o, r in zip(scene.objects, reach, strict=True))
@@ -136,7 +135,3 @@ def _distance(a: Dot | Item, b: Dot | Item) -> float:
 
 def _text(rng: random.Random, length: int) -> str:
     return "".join(pick(rng, letters.LETTERS) for _ in range(length))
-
-
-def _between(rng: random.Random, low: float, high: float) -> float:
-    return round(low + (high - low) * rng.random(), 4)
