@@ -85,7 +85,8 @@ def save_bundle(
     for name, value in named_leaves(variables).items():
         array = np.asarray(jax.device_get(value))
         if array.dtype == np.float32:
-            array = array.astype(dtype)
+            with np.errstate(over="ignore"):
+                array = array.astype(dtype)
             if not np.isfinite(array).all():
                 raise InputError(f"{name}: a value does not fit into {dtype}; use --dtype=float32")
         arrays[name] = np.ascontiguousarray(array)

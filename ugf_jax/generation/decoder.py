@@ -94,6 +94,7 @@ def step(
     def attention(layer: int, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
         for kept, new in ((keys, key), (values, value)):
             kept[layer] = jax.lax.dynamic_update_slice_in_dim(kept[layer], new.swapaxes(1, 2), slot, axis=2)
+        keys[layer], values[layer] = jax.lax.optimization_barrier((keys[layer], values[layer]))
         return _attend_few(query, keys[layer], values[layer], seen[:, None])
 
     def look(layer: int, query: jax.Array) -> jax.Array:
@@ -163,8 +164,10 @@ def _attend_few(query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Ar
     """
     rows, queries, _, features = query.shape
     kv_heads = key.shape[1]
-    q = query.reshape(rows, queries, kv_heads, -1, features).swapaxes(1, 2)
-    logits = jnp.einsum("bnqgd,bnkd->bnqgk", q, key, preferred_element_type=jnp.float32) * features**-0.5
-    weights = jax.nn.softmax(jnp.where(seen[:, None, :, None], logits, -jnp.inf), axis=-1)
-    output = jnp.einsum("bnqgk,bnkd->bnqgd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
-    return output.astype(query.dtype).swapaxes(1, 2).reshape(query.shape)
+    q = query.reshape(rows, queries, kv_heads, -1, features).swapaxes(1, 2).reshape(rows, kv_heads, -1, features)
+    logits = jax.lax.dot_general(key, q, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32)
+    logits = (logits * features**-0.5).swapaxes(2, 3).reshape(rows, kv_heads, queries, -1, key.shape[2])
+    weights = jax.nn.softmax(jnp.where(seen[:, None, :, None], logits, -jnp.inf), axis=-1).reshape(*q.shape[:3], -1)
+    output = jnp.einsum("bnqk,bnkd->bnqd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+    output = output.astype(query.dtype).reshape(rows, kv_heads, queries, -1, features)
+    return output.swapaxes(1, 2).reshape(query.shape)

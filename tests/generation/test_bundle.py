@@ -1,0 +1,83 @@
+"""A model in one folder: what is written is read, and what is damaged is named."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from ugf_jax.errors import InputError
+from ugf_jax.generation.bundle import BundleSettings, check_shapes, load_bundle, save_bundle
+
+
+@pytest.fixture
+def copy(tiny_model, tmp_path):
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_is_saved_is_loaded(tiny_model, tmp_path, dtype):
+    first = load_bundle(tiny_model)
+    text = (tiny_model / "tokenizer.json").read_bytes()
+    save_bundle(tmp_path, first.settings, first.variables, text, "# card", dtype)
+    again = load_bundle(tmp_path)
+    assert again.settings == first.settings
+    assert again.text.digest == first.text.digest
+    for one, other in zip(jax.tree.leaves(first.variables), jax.tree.leaves(again.variables), strict=True):
+        assert other.dtype == np.float32
+        np.testing.assert_array_equal(np.asarray(one).astype(dtype).astype(np.float32), other)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (tiny_model, tmp_path)]
+    assert dtype == "float32" or sizes[1] < 0.75 * sizes[0]
+
+
+def test_a_value_too_large_for_its_type_is_named(tmp_path):
+    with pytest.raises(InputError, match="fusion/w: a value does not fit into float16"):
+        save_bundle(tmp_path, BundleSettings(), {"fusion": {"w": np.float32([1e6])}}, b"", "", "float16")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_file_is_named(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(InputError, match=rf"not a model \(no {name}\)"):
+        load_bundle(copy)
+
+
+def test_a_cut_file_is_named(copy):
+    path = copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"model\.safetensors: cannot be read"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 9}, "version is 9; want it one of 1"),
+        ({"modell": 1}, r"config\.json\.modell: unknown key"),
+    ],
+)
+def test_a_wrong_config_is_named(copy, change, message):
+    path = copy / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=message):
+        load_bundle(copy)
+
+
+def test_parameters_of_another_model_are_named():
+    wanted = {"a": np.zeros((2, 3)), "b": {"c": np.zeros(4)}}
+    check_shapes(wanted, wanted, "model")
+    for found, message in (
+        ({"a": np.zeros((2, 3))}, "model: b/c is missing"),
+        ({"a": np.zeros((3, 2)), "b": {"c": np.zeros(4)}}, r"model: a is \(3, 2\); its config.json wants \(2, 3\)"),
+        (wanted | {"d": np.zeros(1)}, "model: d belongs to no part"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_shapes(found, wanted, "model")
+
+
+def test_the_file_is_plain_safetensors(tiny_model):
+    names = set(safetensors.numpy.load_file(tiny_model / "model.safetensors"))
+    assert {name.split("/")[0] for name in names} == {"tokenizer", "fusion", "detail"}
+    assert "fusion/layers/block_0/attention/query/kernel" in names
