@@ -135,3 +135,21 @@ def test_help_teaches(capsys):
     shown = capsys.readouterr().out
     for word in ("reconstruction", "results.json", "report.html", "--limit", "samples.jsonl"):
         assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--tasks=generation"], "--output=FOLDER is needed"),
+        (["--tasks=generation", "--workdir=runs/x"], "--workdir: generation evaluates a model"),
+        (["--tasks=generation", "--step=3", "--output={tmp}"], "--step: a model has one set of parameters"),
+        (["--tasks=retrieval", "--model={tmp}", "--output={tmp}"], "--data=FOLDER is needed"),
+        (["--tasks=generation", "--model={tmp}", "--output={tmp}"], "not a model"),
+        (["--tasks=reconstruction", "--model={tmp}", "--workdir={tmp}"], "--model: reconstruction evaluates a training run"),
+    ],
+)
+def test_what_a_model_needs_is_said_in_one_line(argv, message, tmp_path, capsys):
+    assert call(*(a.replace("{tmp}", str(tmp_path)) for a in argv)) == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert len(said.splitlines()) == 1

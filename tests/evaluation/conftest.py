@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ugf_jax.data import shapes
+from ugf_jax.data.image import decode
 from ugf_jax.data.records import ImageCodes, Record
 from ugf_jax.data.shards import write_dataset
 from ugf_jax.training.digests import fingerprint
@@ -105,3 +107,66 @@ def dataset(tmp_path_factory, drawings):
     records.insert(3, Record(key="text", captions=("no image",)))
     records.insert(6, Record(key="damaged", images=(png(drawings[0])[:200],), sizes=((64, 64),)))
     return write_dataset(tmp_path_factory.mktemp("data") / "drawings", records, shards=2)
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    """Twenty-four drawn scenes with captions and questions, one record without an image and one image that is cut off."""
+    records = [shapes.example(i, "test", max_side=64) for i in range(24)]
+    records.insert(3, Record(key="text", captions=("no image",)))
+    damaged = records[0]
+    images = (damaged.images[0][:100],)
+    records.insert(6, Record("damaged", images, damaged.sizes, damaged.captions, questions=damaged.questions))
+    return write_dataset(tmp_path_factory.mktemp("data") / "scenes", records, shards=2)
+
+
+class Oracle:
+    """Follows the model's interface and knows the right scene of each test prompt, picture and question of `scenes`.
+
+    `wrong` shifts what it knows by so many places: it then draws, answers and embeds something else.
+    """
+
+    def __init__(self, dataset, wrong=0, prompts=70):
+        self.dataset, self.wrong, self.calls = dataset, wrong, []
+        made = [shapes.prompt_and_scene(i) for i in range(prompts)]
+        self.drawn = {text: made[(i + wrong) % prompts][2] for i, (text, _, _) in enumerate(made)}
+        self.records = [r for r in dataset.records() if r.scene]
+        self.known = [self._seen(r.images[0]) for r in self.records]
+
+    @staticmethod
+    def _seen(data):
+        return decode(data).tobytes()
+
+    def generate_image(self, prompts, size=(256, 256), seed=0):
+        self.calls.append(("draw", len(prompts), size, seed))
+        return [shapes.draw(self.drawn[prompt], *size) for prompt in prompts]
+
+    def generate_text(self, images, questions, max_tokens=64):
+        self.calls.append(("answer", len(questions)))
+        answers = []
+        for (image,), question in zip(images, questions, strict=True):
+            record = self.records[self.known.index(image.tobytes())]
+            all_asked = [q["question"] for q in record.questions]
+            number = (all_asked.index(question) + self.wrong) % len(all_asked)
+            answers.append(f" {record.questions[number]['answer'].upper()}. ")
+        return answers
+
+    def embed_image(self, images):
+        self.calls.append(("embed", len(images)))
+        numbers = [self.known.index(image.tobytes()) for image in images]
+        return np.eye(len(self.known), dtype=np.float32)[[(n + self.wrong) % len(self.known) for n in numbers]]
+
+    def embed_text(self, texts):
+        numbers = [next(i for i, r in enumerate(self.records) if text in r.captions) for text in texts]
+        return np.eye(len(self.known), dtype=np.float32)[numbers]
+
+    def likelihood(self, records):
+        self.calls.append(("likelihood", len(records)))
+        return [
+            {"image": (4 * math.log(2), 2), "text": (3 * math.log(2) * len(r.captions[0]), len(r.captions[0]))} for r in records
+        ]
+
+
+@pytest.fixture(scope="session")
+def make_oracle(scenes):
+    return lambda **options: Oracle(scenes, **options)

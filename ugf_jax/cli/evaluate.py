@@ -1,7 +1,9 @@
-"""ugf evaluate: measure a checkpoint on held-out data and write a report.
+"""ugf evaluate: measure a training run or a model on held-out data and write a report.
 
   ugf evaluate --workdir=runs/demo --tasks=reconstruction
   ugf evaluate --workdir=runs/demo --tasks=reconstruction --data=runs/demo/data/test --limit=100 --output=runs/check
+  ugf evaluate --tasks=generation,understanding,retrieval,likelihood --data=data/shapes/test --output=runs/shipped
+  ugf evaluate --model=models/small --tasks=generation --limit=210 --output=runs/small
 
 The output folder (by default `evaluation` in the work folder) receives
   results.json                   {task: {variant: {metric: {value, stderr, n}}}}, and what was evaluated with what under `run`
@@ -11,10 +13,17 @@ The output folder (by default `evaluation` in the work folder) receives
 A stopped or killed evaluation continues when the same command is given again, with the same results; each item counts once.
 The log of another checkpoint, dataset or limit is put aside as samples.jsonl.old.
 
-Tasks:
+Task of a training run (--workdir):
   reconstruction   PSNR and SSIM of images at native resolution from master codes alone and with auxiliary codes, against JPEG
                    and WebP files of the same number of bytes; by shape; rate and distortion; codebook usage. Variants in
                    results.json: master, full, jpeg, webp, …_resized, codebook_master, codebook_auxiliary.
+
+Tasks of a model made by `ugf export` (--model; by default the one that comes with the package):
+  generation       pictures of held-out prompts (1,000, or --limit) in three sizes, checked by program: shape, colour, count,
+                   size, position, relation, background; by category and by size. Needs no data.
+  understanding    questions about images: exact match by kind, beside the commonest answer
+  retrieval        R@1, R@5, R@10 of captions to images and back, among 1,000 or --limit
+  likelihood       bits a token of images given captions and of captions given images
 """
 
 import json
@@ -29,37 +38,60 @@ from ugf_jax.cli import app
 from ugf_jax.cli.train import use_compilation_cache
 from ugf_jax.errors import InputError
 from ugf_jax.evaluation import tasks
+from ugf_jax.generation.unified_model import SHIPPED
 from ugf_jax.json_files import write_json
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("workdir", None, "Folder of the training run to evaluate.", flag_values=FLAGS)
+flags.DEFINE_string("model", None, "Folder of the model to evaluate; by default the one that comes along.", flag_values=FLAGS)
 flags.DEFINE_list("tasks", ["reconstruction"], "Tasks, separated by commas.", flag_values=FLAGS)
-flags.DEFINE_string("data", None, "Prepared dataset; by default config.evaluation.dataset of the run.", flag_values=FLAGS)
+flags.DEFINE_string("data", None, "Prepared dataset; for a run by default its config.evaluation.dataset.", flag_values=FLAGS)
 flags.DEFINE_integer("step", None, "Which checkpoint; by default the newest that is sound.", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_integer("limit", None, "Only so many items, evenly spaced over the data.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_string("report", None, "Where to write the page; by default report.html in the output folder.", flag_values=FLAGS)
-flags.DEFINE_string("output", None, "Folder for the results; by default WORKDIR/evaluation.", flag_values=FLAGS)
+flags.DEFINE_string("output", None, "Folder for the results; for a run by default WORKDIR/evaluation.", flag_values=FLAGS)
 
 
 def main(positional: Sequence[str], values: flags.FlagValues) -> None:
-    """Finds the run and its data, runs the tasks and writes the results."""
+    """Finds the run or model and its data, runs the tasks and writes the results."""
     if positional:
         raise InputError(f"unexpected argument '{positional[0]}'; everything is a flag (see ugf evaluate --help)")
-    if not values.workdir:
-        raise InputError("--workdir=FOLDER is needed: the folder of a training run, e.g. --workdir=runs/demo")
-    tasks.find(values.tasks)
-    workdir = epath.Path(values.workdir)
-    data = values.data or default_data(workdir)
-    output = app.output_folder(values.output or workdir / "evaluation", "--output")
+    chosen = tasks.find(values.tasks)
+    of_runs = all(task.subject == "run" for task in chosen.values())
+    folder, data, place = _run(values) if of_runs else _model(values)
+    output = app.output_folder(place, "--output")
     report = values.report or output / "report.html"
     use_compilation_cache(output)
     results, summaries = tasks.evaluate(
-        values.tasks, workdir, data, output, values.step, values.limit, command_line(values), report=report
+        values.tasks, folder, data, output, values.step, values.limit, command_line(values), report=report
     )
     write_json(output / "results.json", results)
     for line in summaries:
         print(line)
     print(f"results: {output / 'results.json'}\nreport:  {report}")
+
+
+def _run(values: flags.FlagValues) -> tuple[epath.Path, str, epath.Path]:
+    """Folder, data and output of the evaluation of a training run."""
+    if not values.workdir:
+        raise InputError("--workdir=FOLDER is needed: the folder of a training run, e.g. --workdir=runs/demo")
+    if values.model:
+        raise InputError(f"--model: {', '.join(values.tasks)} evaluates a training run; name it with --workdir")
+    folder = epath.Path(values.workdir)
+    return folder, values.data or default_data(folder), epath.Path(values.output or folder / "evaluation")
+
+
+def _model(values: flags.FlagValues) -> tuple[epath.Path, str | None, epath.Path]:
+    """Folder, data and output of the evaluation of a model."""
+    if values.workdir:
+        raise InputError(
+            f"--workdir: {', '.join(values.tasks)} evaluates a model; make one with `ugf export`, name it with --model"
+        )
+    if values.step is not None:
+        raise InputError("--step: a model has one set of parameters; leave it out")
+    if not values.output:
+        raise InputError("--output=FOLDER is needed: where to write what is found about the model")
+    return epath.Path(values.model or SHIPPED), values.data, epath.Path(values.output)
 
 
 def default_data(workdir: epath.Path) -> str:
@@ -84,7 +116,7 @@ def default_data(workdir: epath.Path) -> str:
 def command_line(values: flags.FlagValues) -> str:
     """The command that repeats this evaluation."""
     parts = ["ugf", "evaluate"]
-    for name in ("workdir", "tasks", "data", "step", "limit", "output", "report"):
+    for name in ("workdir", "model", "tasks", "data", "step", "limit", "output", "report"):
         value = values[name].value
         if value is not None:
             parts.append(f"--{name}=" + (",".join(value) if isinstance(value, list) else str(value)))

@@ -1,79 +1,24 @@
-"""The registry of evaluation tasks, and the evaluation of a run by some of them."""
+"""The registry of evaluation tasks, and the evaluation of a run or a model by some of them."""
 
-import dataclasses
 import difflib
-import importlib.metadata
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from etils import epath
 
-from ugf_jax.data.index import Dataset, open_dataset
+from ugf_jax.data.index import open_dataset
 from ugf_jax.errors import InputError
 from ugf_jax.evaluation import reconstruction, reconstruction_report
 from ugf_jax.evaluation.history import read_history
-from ugf_jax.evaluation.report import Section, write_report
+from ugf_jax.evaluation.job import Job, Outcome, Task
+from ugf_jax.evaluation.model_tasks import MODEL_TASKS
+from ugf_jax.evaluation.report import write_report
 from ugf_jax.evaluation.sample_log import SampleLog
-from ugf_jax.evaluation.summary import Variants, summarize, to_json
+from ugf_jax.evaluation.summary import summarize, to_json
+from ugf_jax.evaluation.versions import library_versions
 from ugf_jax.generation.image_tokenizer import ImageTokenizer
-
-LIBRARIES = ("ugf-jax", "jax", "jaxlib", "flax", "numpy", "pillow", "opencv-python-headless")
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What to evaluate.
-
-    Attributes:
-      workdir: of the training run.
-      dataset: held-out data.
-      output: folder for `TASK/samples.jsonl`.
-      step: of the checkpoint, or None for the newest.
-      limit: number of items, or None for all.
-      quiet: show no progress.
-      report: where to write the page; default `report.html` in `output`.
-    """
-
-    workdir: epath.Path
-    dataset: Dataset
-    output: epath.Path
-    step: int | None = None
-    limit: int | None = None
-    quiet: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a task found.
-
-    Attributes:
-      results: by task key, variant and metric.
-      sections: of the report.
-      summary: one line for the terminal.
-      step: of the checkpoint that was evaluated.
-      fingerprint: of its parameters.
-      config: of the run, from the checkpoint.
-      images: number of images, readable or not.
-    """
-
-    results: dict[str, Variants]
-    sections: list[Section]
-    summary: str
-    step: int
-    fingerprint: str
-    config: dict[str, Any]
-    images: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A named evaluation; `version` rises whenever the same checkpoint and data would give other numbers."""
-
-    version: int
-    summary: str
-    run: Callable[[Job], Outcome]
 
 
 def run_reconstruction(job: Job) -> Outcome:
@@ -91,22 +36,22 @@ def run_reconstruction(job: Job) -> Outcome:
         "version": reconstruction.VERSION,
         "step": tokenizer.step,
         "parameters": fingerprint,
-        "dataset": job.dataset.fingerprint,
+        "dataset": job.data.fingerprint,
         "settings": settings.identity(),
         "libraries": library_versions(),
     }
     folder = job.output / "reconstruction"
     folder.mkdir(parents=True, exist_ok=True)
     log = SampleLog(folder / "samples.jsonl", header)
-    samples = reconstruction.measure(tokenizer, job.dataset, settings, log, job.quiet)
+    samples = reconstruction.measure(tokenizer, job.data, settings, log, job.quiet)
     if all("rejected" in s for s in samples):
-        raise InputError(f"{job.dataset.folder}: none of {len(samples)} images can be read ({samples[0]['rejected']})")
+        raise InputError(f"{job.data.folder}: none of {len(samples)} images can be read ({samples[0]['rejected']})")
     model = tokenizer.settings
     codebooks = {name: getattr(model, name).quantizer.codebook_size for name in ("master", "auxiliary")}
     results = summarize(samples, codebooks)
     sections = [
         reconstruction_report.headline_section(results, settings.codecs),
-        reconstruction_report.gallery_section(tokenizer, job.dataset, settings, samples),
+        reconstruction_report.gallery_section(tokenizer, job.data, settings, samples),
         reconstruction_report.detail_section(results),
         reconstruction_report.training_section(read_history(job.workdir / "metrics.jsonl")),
     ]
@@ -125,6 +70,7 @@ TASKS = {
     "reconstruction": Task(
         reconstruction.VERSION, "images from master and auxiliary codes: PSNR, SSIM, bits, codebooks", run_reconstruction
     ),
+    **MODEL_TASKS,
 }
 
 
@@ -132,7 +78,7 @@ def find(names: Sequence[str]) -> dict[str, Task]:
     """The tasks of these names, in the order given.
 
     Raises:
-      InputError: an unknown name, or none.
+      InputError: an unknown name, none, or tasks that evaluate different things.
     """
     known = ", ".join(TASKS)
     for name in names:
@@ -143,13 +89,17 @@ def find(names: Sequence[str]) -> dict[str, Task]:
             )
     if not names:
         raise InputError(f"--tasks is empty; known tasks: {known}")
+    subjects = {TASKS[name].subject for name in names}
+    if len(subjects) > 1:
+        runs, models = ([n for n in names if TASKS[n].subject == s] for s in ("run", "model"))
+        raise InputError(f"--tasks: {', '.join(runs)} evaluates a training run, {', '.join(models)} a model; ask one by one")
     return {name: TASKS[name] for name in names}
 
 
 def evaluate(
     names: Sequence[str],
     workdir: epath.PathLike,
-    data: epath.PathLike,
+    data: epath.PathLike | None,
     output: epath.PathLike,
     step: int | None = None,
     limit: int | None = None,
@@ -161,8 +111,8 @@ def evaluate(
 
     Args:
       names: of the tasks.
-      workdir: of the training run.
-      data: a prepared dataset.
+      workdir: of the training run, or the folder of the model, as the tasks want.
+      data: a prepared dataset; None for tasks that need none.
       output: an existing folder.
       step: of the checkpoint; default the newest sound one.
       limit: number of items of each task, evenly spaced over the dataset; default all.
@@ -178,14 +128,24 @@ def evaluate(
       InputError: whatever is wrong with the arguments.
     """
     tasks = find(names)
-    job = Job(epath.Path(workdir), open_dataset(data), epath.Path(output), step, limit, quiet)
+    dataset = None if data is None else open_dataset(data)
+    job = Job(epath.Path(workdir), dataset, epath.Path(output), step, limit, quiet)
+    if any(task.needs_data for task in tasks.values()):
+        job.data  # noqa: B018 - says what is missing before anything is computed
     outcomes = {name: task.run(job) for name, task in tasks.items()}
     first = next(iter(outcomes.values()))
     run = {
         "command": command,
         "tasks": {name: task.version for name, task in tasks.items()},
         "checkpoint": {"workdir": str(workdir), "step": first.step, "fingerprint": first.fingerprint},
-        "dataset": {"folder": str(data), "fingerprint": job.dataset.fingerprint, "images": first.images, "limit": limit},
+        "dataset": None
+        if dataset is None
+        else {
+            "folder": str(data),
+            "fingerprint": dataset.fingerprint,
+            "images": max(outcome.images for outcome in outcomes.values()),
+            "limit": limit,
+        },
         "device": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
         "versions": {"python": platform.python_version(), **library_versions()},
     }
@@ -196,8 +156,3 @@ def evaluate(
     page = epath.Path(report or job.output / "report.html")
     write_report(page, f"Evaluation of {job.workdir.name}", sections, run, first.config)
     return results | {"run": run}, [outcome.summary for outcome in outcomes.values()]
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}

@@ -1,0 +1,108 @@
+"""What an evaluation is given and what it gives back."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from etils import epath
+
+from ugf_jax.data.index import Dataset
+from ugf_jax.errors import InputError
+from ugf_jax.evaluation.report import Section
+from ugf_jax.evaluation.summary import Variants
+from ugf_jax.generation.bundle import CONFIG, TEXT, WEIGHTS
+from ugf_jax.generation.unified_model import UnifiedModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What to evaluate.
+
+    Attributes:
+      workdir: of the training run, or the folder of an exported model.
+      dataset: held-out data; None where no task needs any.
+      output: folder for `TASK/samples.jsonl`.
+      step: of the checkpoint, or None for the newest.
+      limit: number of items, or None for all.
+      quiet: show no progress.
+    """
+
+    workdir: epath.Path
+    dataset: Dataset | None
+    output: epath.Path
+    step: int | None = None
+    limit: int | None = None
+    quiet: bool = False
+
+    @property
+    def data(self) -> Dataset:
+        """The dataset of a task that needs one.
+
+        Raises:
+          InputError: none was named.
+        """
+        if self.dataset is None:
+            raise InputError("--data=FOLDER is needed: held-out data made by `ugf prepare`")
+        return self.dataset
+
+    @functools.cached_property
+    def model(self) -> UnifiedModel:
+        """The model in `workdir`, loaded once for all tasks.
+
+        Raises:
+          InputError: the folder holds none.
+        """
+        return UnifiedModel.load(self.workdir)
+
+    @functools.cached_property
+    def model_digest(self) -> str:
+        """SHA-256 over all files of the model that figures depend on."""
+        total = hashlib.sha256()
+        for name in (CONFIG, WEIGHTS, TEXT):
+            with (self.workdir / name).open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        return total.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a task found.
+
+    Attributes:
+      results: by task key, variant and metric.
+      sections: of the report.
+      summary: one line for the terminal.
+      step: of the checkpoint that was evaluated.
+      fingerprint: of its parameters.
+      config: of the run, from the checkpoint, or of the model.
+      images: number of images of the dataset, readable or not; 0 where the task used none.
+    """
+
+    results: dict[str, Variants]
+    sections: list[Section]
+    summary: str
+    step: int
+    fingerprint: str
+    config: dict[str, Any]
+    images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A named evaluation.
+
+    Attributes:
+      version: rises whenever the same parameters and data would give other numbers.
+      summary: what it measures.
+      run: does it.
+      subject: what is evaluated: a "run" of training, or a "model" made by `ugf export`.
+      needs_data: whether it measures on a dataset.
+    """
+
+    version: int
+    summary: str
+    run: Callable[[Job], Outcome]
+    subject: str = "run"
+    needs_data: bool = True
