@@ -1,8 +1,8 @@
 """The transformer of the model that ships with the package: draws, describes and answers questions about simple scenes.
 
-  ugf prepare shapes:24000 data/shapes_coded --tokenize=runs/small_tokenizer --drop_pixels
-  ugf prepare clipart data/clipart_coded --tokenize=runs/small_tokenizer --drop_pixels
-  ugf train --config=experiments/small_unified.py --workdir=runs/small_unified
+ugf prepare shapes:24000 data/shapes_coded --tokenize=runs/small_tokenizer --drop_pixels
+ugf prepare clipart data/clipart_coded --tokenize=runs/small_tokenizer --drop_pixels
+ugf train --config=experiments/small_unified.py --workdir=runs/small_unified
 """
 
 from ugf_jax.config import config_dict

@@ -9,6 +9,7 @@ import pytest
 
 from ugf_jax import config
 from ugf_jax.data.buckets import make_buckets
+from ugf_jax.data.collate import row_specs
 from ugf_jax.models.tokenizer import level_sizes
 from ugf_jax.training import stages
 
@@ -24,12 +25,26 @@ def test_config_describes_a_run(path):
     stage_type = stages.find(values.stage)
     settings = config.parse(stage_type.settings, values)
     stage = stage_type.build(settings)
-    auxiliary = settings.model.auxiliary
-    for bucket in make_buckets(settings.data.bucket_settings):
-        finest = level_sizes(bucket.height, bucket.width, auxiliary.levels, auxiliary.patch)[-1]
-        assert finest == (bucket.height, bucket.width)
-    batch = {"image": jax.ShapeDtypeStruct((1, bucket.height, bucket.width, 3), jnp.uint8)}
+    specs = document_specs(settings) if settings.stage == "unified" else image_specs(settings)
+    batch = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (shape, dtype) in specs.items()}
     params, _ = jax.eval_shape(stage.init, jax.eval_shape(lambda: jax.random.key(0)), batch)
     millions = sum(x.size for x in jax.tree.leaves(params)) / 1e6
-    assert 1 < millions < 300
+    assert 1 < millions < 2000
     assert module.__doc__
+
+
+def image_specs(settings):
+    """One image of the last bucket; buckets must be sizes that the tokenizer codes as they are."""
+    buckets = make_buckets(settings.data.bucket_settings)
+    if settings.stage == "tokenizer":
+        auxiliary = settings.model.auxiliary
+        for bucket in buckets:
+            finest = level_sizes(bucket.height, bucket.width, auxiliary.levels, auxiliary.patch)[-1]
+            assert finest == (bucket.height, bucket.width)
+    return {"image": ((1, buckets[-1].height, buckets[-1].width, 3), jnp.uint8)}
+
+
+def document_specs(settings):
+    """One row of documents."""
+    rows = row_specs(settings.data.shape, settings.model.memory.groups)
+    return {name: ((1, *shape), dtype) for name, (shape, dtype) in rows.items()}

@@ -11,6 +11,7 @@ from ugf_jax.config import parse
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import FusionSettings, FusionTransformer, Tokens
 from ugf_jax.models.memory import MemorySettings
+from ugf_jax.models.vision import VisionSettings
 
 VOCABULARY = 64
 GRID = 2
@@ -227,6 +228,30 @@ def test_embeddings_have_length_one(model, variables):
     np.testing.assert_allclose(np.linalg.norm(image, axis=-1), 1, rtol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(text, axis=-1), 1, rtol=1e-5)
     assert contrast.shape == (2,)
+
+
+def test_features_of_a_vision_tower_stand_where_they_are_put(variables):
+    vision = VisionSettings(image_size=8, patch=4, width=8, depth=1, heads=2, hidden=16)
+    model = FusionTransformer(dataclasses.replace(SETTINGS, vision=vision), VOCABULARY)
+    fresh = model.init(jax.random.key(0), batch(document()), method="everything")["params"]
+    params = {"params": fresh | variables["params"]}
+    arrays, crops = batch(document()), jax.random.uniform(jax.random.key(1), (1, 2, 8, 8, 3), minval=-1)
+
+    def run(params, crops, starts):
+        continuous = model.apply(params, crops, jnp.array([starts]), method="see")
+        return model.apply(params, Tokens.of(arrays), None, continuous)[0]
+
+    plain = model.apply(params, Tokens.of(arrays))[0]
+    np.testing.assert_array_equal(run(params, crops, [-1, -1]), plain)
+    shown = run(params, crops, [5, -1])  # four features at 5 … 8
+    np.testing.assert_array_equal(shown[:5], plain[:5])
+    assert (shown[5:] != plain[5:]).any(axis=-1).all()
+    hidden = arrays | {"tokens": arrays["tokens"].at[0, 5:9].set(1)}  # what they stand in place of is not seen
+    continuous = model.apply(params, crops, jnp.array([[5, -1]]), method="see")
+    np.testing.assert_array_equal(model.apply(params, Tokens.of(hidden), None, continuous)[0], shown)
+    gradient = jax.grad(lambda p: jnp.sum(run(p, crops, [5, -1])[9:] ** 2))(params)["params"]
+    for part in ("vision", "adapter"):
+        assert all(np.asarray(g).any() for g in jax.tree.leaves(gradient[part])[:1])
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from ugf_jax.models.linear import Linear, matmul
 from ugf_jax.models.memory import MemoryEncoder, MemorySettings
 from ugf_jax.models.places import cell_places, place_features
 from ugf_jax.models.visible import IMPLEMENTATIONS, Visibility
+from ugf_jax.models.vision import Adapter, VisionSettings, VisionTower
 
 BELOW_ONE = ("from 0 to below 1", lambda x: 0 <= x < 1)
 
@@ -46,6 +47,7 @@ class FusionSettings:
     gate: float = setting(0.0, doc="where the gates of the cross-attentions start; 0 leaves a pretrained model as it was")
     grid: int = setting(16, POSITIVE, "master codes along a side of an image")
     memory: MemorySettings = setting(MemorySettings())
+    vision: VisionSettings | None = setting(None, doc="tower whose features stand in the sequence; None: none")
     embedding: int = setting(256, NOT_NEGATIVE, "features of a contrastive embedding; 0: none are made")
     attention: str = setting("auto", one_of(*IMPLEMENTATIONS), "implementation of attention")
     dtype: str = setting("float32", one_of("float32", "bfloat16"), "of the computation; parameters are float32")
@@ -103,6 +105,26 @@ class Tokens:
         return cls(batch["tokens"], batch["segments"], batch["positions"], batch["cells"])
 
 
+@flax.struct.dataclass
+class Continuous:
+    """Features of a vision tower that stand in the sequence in the place of embeddings.
+
+    Attributes:
+      values: `[batch, crops, features, width]`, from `FusionTransformer.see`.
+      starts: int32 `[batch, crops]`, index in the row of each crop's first feature; -1 where there is no crop.
+    """
+
+    values: jax.Array
+    starts: jax.Array
+
+    def put_into(self, x: jax.Array) -> jax.Array:
+        """Embeddings `[batch, positions, width]` with these in their places."""
+        batch, _, count = self.values.shape[:3]
+        at = jnp.where(self.starts[..., None] < 0, x.shape[1], self.starts[..., None] + jnp.arange(count))
+        rows = jnp.arange(batch)[:, None, None]
+        return x.at[rows, at].set(self.values.astype(x.dtype), mode="drop")
+
+
 class FusionTransformer(nn.Module):
     """Tokens and auxiliary memory to hidden states, logits and contrastive embeddings.
 
@@ -127,6 +149,8 @@ class FusionTransformer(nn.Module):
             self.head = self.param("head", nn.initializers.normal(s.width**-0.5), (s.width, self.vocabulary), jnp.float32)
         if s.cross_every:
             self.memory = MemoryEncoder(s.memory, jnp.dtype(s.dtype))
+        if s.vision:
+            self.vision, self.adapter = VisionTower(s.vision), Adapter(s.width, jnp.dtype(s.dtype))
         if s.embedding:
             self.embed_image, self.embed_text = Linear(s.embedding), Linear(s.embedding)
             self.contrast = self.param("contrast", lambda key: jnp.array([jnp.log(10.0), -10.0], jnp.float32))
@@ -140,16 +164,20 @@ class FusionTransformer(nn.Module):
         )
         self.layers = layers(s.block, s.cross_every or 1, self.train)
 
-    def __call__(self, tokens: Tokens, memory: Memory | None = None) -> jax.Array:
+    def __call__(self, tokens: Tokens, memory: Memory | None = None, continuous: Continuous | None = None) -> jax.Array:
         """Hidden states `[batch, positions, width]` after the final norm.
 
         Args:
           tokens: packed rows.
           memory: from `remember`; None where no image has any (the layers then look at their null keys only).
+          continuous: from `see`; None where there are no features of a vision tower.
         """
         s = self.settings
         dtype = jnp.dtype(s.dtype)
-        x = constrain_rows(self.embed(tokens.ids).astype(dtype))
+        x = self.embed(tokens.ids).astype(dtype)
+        if continuous is not None:
+            x = continuous.put_into(x)
+        x = constrain_rows(x)
         angle = rope.angles(tokens.positions, s.block.head_features, s.rope_base)
         causal = Visibility.causal(tokens.segments, tokens.positions)
         cross = None
@@ -168,6 +196,12 @@ class FusionTransformer(nn.Module):
         segments, releases = batch["aux_segments"], batch["aux_releases"]
         values = self.memory(batch["aux_codes"], batch["aux_places"], batch["aux_levels"], segments, releases)
         return Memory(constrain_rows(values), segments, releases)
+
+    def see(self, crops: jax.Array, starts: jax.Array) -> Continuous:
+        """Features, row by row, of crops `[batch, crops, height, width, 3]` in [-1, 1], to stand at `starts`."""
+        features = self.vision(crops.reshape(-1, *crops.shape[2:]))
+        features = self.adapter(features).reshape(*crops.shape[:2], -1, self.settings.width)
+        return Continuous(constrain_rows(features), starts)
 
     def output_kernel(self) -> jax.Array:
         """The output head `[width, vocabulary]`, float32."""
@@ -193,7 +227,12 @@ class FusionTransformer(nn.Module):
     def everything(self, batch: Mapping[str, jax.Array]) -> jax.Array:
         """Calls every part once, so that `init` makes all parameters."""
         memory = self.remember(batch) if self.settings.cross_every else None
-        hidden = self(Tokens.of(batch), memory)
+        continuous = None
+        if self.settings.vision:
+            side = self.settings.vision.image_size
+            rows = batch["tokens"].shape[0]
+            continuous = self.see(jnp.zeros((rows, 1, side, side, 3)), jnp.full((rows, 1), -1))
+        hidden = self(Tokens.of(batch), memory, continuous)
         if self.settings.embedding:
             self.embeddings(hidden[:, 0], hidden[:, 0])
         return self.logits(hidden[:, :1])

@@ -103,6 +103,7 @@ def build(settings: Settings) -> Stage:
     """The stage as functions."""
     objective = settings.objective
     vocabulary = settings.vocabulary.total
+    axes = (*parameter_axes.FUSION, *parameter_axes.VISION) if settings.model.vision else parameter_axes.FUSION
     model = FusionTransformer(settings.model, vocabulary)
     training_model = FusionTransformer(settings.model, vocabulary, train=True)
 
@@ -163,7 +164,7 @@ def build(settings: Settings) -> Stage:
     def terms(params: Params, state: ModelState, batch: Batch, key: jax.Array) -> Losses:
         return losses(params, batch, None)[0]
 
-    return Stage("unified", init, loss, summarize, evaluate, None, parameter_axes.FUSION, terms)
+    return Stage("unified", init, loss, summarize, evaluate, None, axes, terms)
 
 
 def kinds(batch: Batch) -> dict[str, jax.Array]:
