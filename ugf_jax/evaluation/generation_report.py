@@ -8,7 +8,7 @@ from ugf_jax.data import shapes
 from ugf_jax.evaluation.batches import evenly
 from ugf_jax.evaluation.gallery import Tile, encode_pictures
 from ugf_jax.evaluation.generation import ATTRIBUTES, DrawingSettings, is_right, read_picture
-from ugf_jax.evaluation.percent import percent, share_card
+from ugf_jax.evaluation.percent import cell, percent, share_card
 from ugf_jax.evaluation.report import Exhibit, Section, Table
 from ugf_jax.evaluation.sample import Sample
 from ugf_jax.evaluation.summary import Variants
@@ -18,11 +18,12 @@ LABELS = {
     "two": "two objects",
     "counting": "counting",
     "position": "position",
-    "colour": "background, or two colours",
+    "colour": "background",
     "size": "size",
     "relations": "relation",
 }
 _SHOWN = 3  # pictures of each category that are right, and that are wrong
+_NAMED = 4  # objects found in a picture that is wrong
 
 
 def figures_section(results: dict[str, Variants], settings: DrawingSettings) -> Section:
@@ -43,8 +44,10 @@ def figures_section(results: dict[str, Variants], settings: DrawingSettings) -> 
         "error.",
         cards,
         tables=[
-            shares_table("By category", "category", {LABELS.get(n, n): v for n, v in by_category.items()} | {"all": overall}),
-            shares_table("By size", "width × height", results["generation_by_size"]),
+            shares_table(
+                "By category, per cent", "category", {LABELS.get(n, n): v for n, v in by_category.items()} | {"all": overall}
+            ),
+            shares_table("By size, per cent", "width × height", results["generation_by_size"]),
         ],
     )
 
@@ -53,12 +56,13 @@ def shares_table(title: str, first: str, groups: Variants) -> Table:
     """Shares of right pictures by group and attribute, without the attributes that no prompt speaks of."""
     attributes = [name for name in ATTRIBUTES if any(name in figures for figures in groups.values())]
     rows: list[tuple[str, ...]] = [
-        (name, f"{figures['correct'].n:,}", *(percent(figures.get(a)) for a in ("correct", "object", *attributes)))
+        (name, f"{figures['correct'].n:,}", *(cell(figures.get(a)) for a in ("correct", "object", *attributes)))
         for name, figures in groups.items()
     ]
-    columns = (first, "prompts", "all right", "shape and colour", *attributes)
+    columns = (first, "prompts", "all right", "objects", *attributes)
     note = (
-        "All right: everything that was asked for and no other object. An attribute counts among the prompts that speak of it."
+        "All right: everything that was asked for and no other object. Objects: shape and colour of each. "
+        "An attribute counts among the prompts that speak of it."
     )
     return Table(title, columns, rows, note)
 
@@ -86,7 +90,9 @@ def verdict(sample: Sample) -> str:
     if is_right(sample):
         return "right"
     wrong = ", ".join(name for name, value in sample["right"].items() if not value)
-    return f"wrong: {wrong}; found {', '.join(sample['objects']) or 'nothing'} on {sample['background']}"
+    found, more = sample["objects"][:_NAMED], len(sample["objects"]) - _NAMED
+    rest = f" and {more} more" if more > 0 else ""
+    return f"wrong: {wrong}; found {', '.join(found) or 'nothing'}{rest} on {sample['background']}"
 
 
 def summary_line(results: dict[str, Variants]) -> str:

@@ -6,12 +6,17 @@ from ugf_jax.evaluation.metrics import Estimate
 from ugf_jax.evaluation.report import Card
 
 
-def percent(estimate: Estimate | None) -> str:
-    """`93.1 ± 0.8 %`; a dash where nothing was measured."""
+def percent(estimate: Estimate) -> str:
+    """`93.1 ± 0.8 %`."""
+    return f"{cell(estimate)} %"
+
+
+def cell(estimate: Estimate | None) -> str:
+    """`93.1 ± 0.8`, for a table whose title says per cent; a dash where nothing was measured."""
     if estimate is None:
         return "–"
     error = "" if estimate.stderr is None else f" ± {100 * estimate.stderr:.1f}"
-    return f"{100 * estimate.value:.1f}{error} %"
+    return f"{100 * estimate.value:.1f}{error}"
 
 
 def share_card(label: str, estimate: Estimate, remark: str = "") -> Card:

@@ -7,7 +7,7 @@ import numpy as np
 from ugf_jax.data.index import Dataset
 from ugf_jax.evaluation.batches import evenly, first_image
 from ugf_jax.evaluation.gallery import Tile, encode_pictures
-from ugf_jax.evaluation.percent import percent, rejected, share_card
+from ugf_jax.evaluation.percent import cell, percent, rejected, share_card
 from ugf_jax.evaluation.report import Card, Exhibit, Section, Table
 from ugf_jax.evaluation.retrieval import RANKS, both_ranks, caption_groups, embeddings
 from ugf_jax.evaluation.sample import Sample
@@ -27,11 +27,13 @@ def figures_section(results: dict[str, Variants]) -> Section:
     cards = [share_card(f"{LABELS[d].capitalize()}, R@1", overall[d]["recall@1"]) for d in LABELS]
     cards.append(Card("Images", f"{n:,}", "", rejected(overall) or "each with its longest caption"))
     rows: list[tuple[str, ...]] = [
-        (label, *(percent(overall[d][f"recall@{k}"]) for k in RANKS), f"{overall[d]['median_rank'].value:g}")
+        (label, *(cell(overall[d][f"recall@{k}"]) for k in RANKS), f"{overall[d]['median_rank'].value:g}")
         for d, label in LABELS.items()
     ]
-    rows.append(("by chance", *(f"{min(k / n, 1):.1%}" for k in RANKS), f"{(n + 1) / 2:g}"))
-    table = Table("Recall", ("", *(f"R@{k}" for k in RANKS), "median rank"), rows, "Equal captions stand for each other.")
+    rows.append(("by chance", *(f"{100 * min(k / n, 1):.1f}" for k in RANKS), f"{(n + 1) / 2:g}"))
+    table = Table(
+        "Recall, per cent", ("", *(f"R@{k}" for k in RANKS), "median rank"), rows, "Equal captions stand for each other."
+    )
     return Section(
         "Retrieval", f"Each caption is compared with all {n:,} images, and each image with all captions.", cards, tables=[table]
     )
@@ -55,23 +57,28 @@ def neighbours_section(samples: Sequence[Sample], dataset: Dataset) -> Section:
                 own = " · its image" if same[i] == same[j] else ""
                 tiles.append(Tile(f"{place}{own}", image, f"similarity {similarity[j]:.3f}"))
         shown.append((used[i]["caption"], f"its image comes in place {ranks[i]}", tiles))
+    shown.append(_captioned(used, dataset))
     pictures = encode_pictures([tiles for _, _, tiles in shown])
     exhibits = [Exhibit(title, remark, row) for (title, remark, _), row in zip(shown, pictures, strict=True)]
-    note = f"Up to {_SHOWN} captions whose image comes first and up to {_SHOWN} others, evenly spaced, with the nearest images."
-    return Section("Nearest neighbours", gallery_note=note, exhibits=exhibits, tables=[captions_table(used)])
-
-
-def captions_table(used: Sequence[Sample]) -> Table:
-    """The captions nearest to some images."""
-    images, texts, same = embeddings(used, "image"), embeddings(used, "text"), caption_groups(used)
-    rows: list[tuple[str, ...]] = []
-    for i in evenly(range(len(used)), 2 * _SHOWN):
-        nearest = np.argsort(-(texts @ images[i]), kind="stable")[:3].tolist()
-        rows.append((used[i]["key"], *(f"{'✓ ' if same[i] == same[j] else ''}{used[j]['caption']}" for j in nearest)))
-    rows = [row + ("",) * (4 - len(row)) for row in rows]
-    return Table(
-        "Captions nearest to an image", ("image", "first", "second", "third"), rows, "✓ marks the image's own caption."
+    note = (
+        f"Up to {_SHOWN} captions whose image comes first and up to {_SHOWN} others, evenly spaced, with the nearest images; "
+        "then some images with the nearest caption."
     )
+    return Section("Nearest neighbours", gallery_note=note, exhibits=exhibits)
+
+
+def _captioned(used: Sequence[Sample], dataset: Dataset) -> tuple[str, str, list[Tile]]:
+    """Evenly spaced images with the caption that is nearest to each."""
+    images, texts, same = embeddings(used, "image"), embeddings(used, "text"), caption_groups(used)
+    ranks = both_ranks(used)["image_to_text"]
+    tiles = []
+    for i in evenly(range(len(used)), _NEIGHBOURS):
+        nearest = int(np.argmax(texts @ images[i]))
+        image = first_image(dataset.record(used[i]["row"]))
+        if isinstance(image, np.ndarray):
+            note = "its caption" if same[i] == same[nearest] else f"its caption comes in place {ranks[i]}"
+            tiles.append(Tile(used[nearest]["caption"], image, note))
+    return "Images and the caption nearest to each", "", tiles
 
 
 def summary_line(results: dict[str, Variants]) -> str:

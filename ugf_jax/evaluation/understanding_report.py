@@ -7,7 +7,7 @@ import numpy as np
 from ugf_jax.data.index import Dataset
 from ugf_jax.evaluation.batches import evenly, first_image
 from ugf_jax.evaluation.gallery import Tile, encode_pictures
-from ugf_jax.evaluation.percent import percent, rejected, share_card
+from ugf_jax.evaluation.percent import cell, percent, rejected, share_card
 from ugf_jax.evaluation.report import Card, Exhibit, Section, Table
 from ugf_jax.evaluation.sample import Sample
 from ugf_jax.evaluation.summary import Variants
@@ -26,10 +26,10 @@ def figures_section(results: dict[str, Variants]) -> Section:
         Card("Questions", f"{overall['all']['exact_match'].n:,}", "", rejected(overall) or f"of {len(kinds)} kinds"),
     ]
     rows: list[tuple[str, ...]] = [
-        (kind, f"{f['exact_match'].n:,}", percent(f["exact_match"]), percent(f["majority"])) for kind, f in kinds.items()
+        (kind, f"{f['exact_match'].n:,}", cell(f["exact_match"]), cell(f["majority"])) for kind, f in kinds.items()
     ]
     caption = "Commonest answer: how often the most frequent right answer of the kind is right."
-    table = Table("By kind of question", ("kind", "questions", "exact match", "commonest answer"), rows, caption)
+    table = Table("By kind of question, per cent", ("kind", "questions", "exact match", "commonest answer"), rows, caption)
     introduction = "An answer counts where it is the right one, word for word; case, an article and a full stop do not matter."
     return Section("Understanding: questions about images", introduction, cards, tables=[table])
 
