@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ugf_jax.errors import InputError
-from ugf_jax.objectives.perceptual import feature_matching_loss
+from ugf_jax.objectives.perceptual import feature_matching_loss, find_network
 
 
 def network(x):
@@ -48,3 +48,13 @@ def test_wrong_number_of_weights_is_named(images):
         feature_matching_loss(network, *images, (1, 1, 1))
     with pytest.raises(InputError, match="no features"):
         feature_matching_loss(lambda x: [], *images)
+
+
+def test_a_network_is_found_by_name(tmp_path, monkeypatch, images):
+    (tmp_path / "my_features.py").write_text("def make():\n    return lambda x: [x[..., :2], x[:, ::2]]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    network = find_network("my_features:make")
+    assert [f.shape[-1] for f in network(images[0])] == [2, 3]
+    for name in ("my_features:missing", "no_such_module:make", "my_features", ""):
+        with pytest.raises(InputError, match=rf"perceptual network '{name}' cannot be imported"):
+            find_network(name)

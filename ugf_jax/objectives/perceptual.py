@@ -1,5 +1,6 @@
 """Feature matching under a network that the user supplies; this package ships no weights."""
 
+import importlib
 from collections.abc import Callable, Sequence
 
 import jax
@@ -8,6 +9,26 @@ import jax.numpy as jnp
 from ugf_jax.errors import InputError
 
 FeatureNetwork = Callable[[jax.Array], Sequence[jax.Array]]
+
+
+def find_network(name: str) -> FeatureNetwork:
+    """The network of a user's own module.
+
+    Args:
+      name: `"package.module:function"`; the function takes nothing, loads what it needs and returns the network.
+
+    Raises:
+      InputError: there is no such module or function.
+    """
+    module, _, function = name.partition(":")
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"perceptual network '{name}' cannot be imported ({error}); want package.module:function on the Python path"
+        ) from error
+    network: FeatureNetwork = make()
+    return network
 
 
 def feature_matching_loss(

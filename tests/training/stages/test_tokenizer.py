@@ -153,3 +153,20 @@ def test_summary_gives_usage_and_perplexity_and_warns_of_idle_codes():
     idle, warnings = summarize({"counts/auxiliary": np.eye(1, 1000)[0] * 5000})
     assert idle["perplexity/auxiliary"] == pytest.approx(1)
     assert "auxiliary uses 1 of 1000 codes" in warnings["auxiliary"]
+
+
+def test_a_network_of_features_adds_to_the_loss_and_is_felt(tmp_path, monkeypatch):
+    (tmp_path / "edges.py").write_text("def make():\n    return lambda x: [x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = make_settings(perceptual="edges:make", perceptual_weight=0.5)
+    stage, plain = build(settings), build(make_settings())
+    batch = {"image": jnp.asarray(images(2)["image"])}
+    params, state = stage.init(jax.random.key(0), batch)
+
+    def loss(stage):
+        return jax.jit(lambda p: stage.loss(p, state, batch, jax.random.key(1), jnp.int32(0)))(params)
+
+    (total, (_, metrics)), (without, _) = loss(stage), loss(plain)
+    added = metrics["loss/perceptual/master"] + metrics["loss/perceptual/auxiliary"]
+    assert float(added) > 0
+    assert float(total) == pytest.approx(float(without + 0.5 * added), rel=1e-5)

@@ -19,6 +19,7 @@ from ugf_jax.config import NOT_NEGATIVE, POSITIVE
 from ugf_jax.models.discriminator import PatchDiscriminator
 from ugf_jax.models.tokenizer import DualTokenizer, TokenizerOutput, TokenizerSettings, coarser
 from ugf_jax.objectives import adversarial
+from ugf_jax.objectives.perceptual import feature_matching_loss, find_network
 from ugf_jax.objectives.reconstruction import ReconstructionWeights, reconstruction_loss
 from ugf_jax.training import parameter_axes
 from ugf_jax.training.image_data import ImageTrainSettings, image_source
@@ -50,6 +51,8 @@ class TokenizerObjective:
     auxiliary_weight: float = config.setting(1.0, NOT_NEGATIVE)
     quantizer_weight: float = config.setting(1.0, NOT_NEGATIVE, "commitment and codebook terms, where the quantizer has any")
     adversarial: AdversarialSettings = config.setting(AdversarialSettings())
+    perceptual: str = config.setting("", doc="package.module:function that returns a network of features; empty: none")
+    perceptual_weight: float = config.setting(0.1, NOT_NEGATIVE, "of matching these features, for master and auxiliary")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +69,7 @@ def build(settings: Settings) -> Stage:
     objective = settings.objective
     gan = objective.adversarial
     discriminator = PatchDiscriminator(gan.width, gan.depth) if gan.weight else None
+    features = find_network(objective.perceptual) if objective.perceptual else None
 
     def init(key: jax.Array, batch: Batch) -> tuple[Params, ModelState]:
         keys = jax.random.split(key, 3)
@@ -98,6 +102,11 @@ def build(settings: Settings) -> Stage:
         for name, value in output.losses.items():
             total += objective.quantizer_weight * value
             metrics[f"loss/quantizer/{name}"] = value
+        if features:
+            for name, pair in (("master", (output.recon_low, output.low)), ("auxiliary", (output.recon, image))):
+                value = feature_matching_loss(features, *pair)
+                total += objective.perceptual_weight * value
+                metrics[f"loss/perceptual/{name}"] = value
         if discriminator:
             added, terms = adversarial_terms(params["discriminator"], image, output.recon, step)
             total += added
