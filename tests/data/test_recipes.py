@@ -286,7 +286,7 @@ def test_a_changed_record_is_not_built_as_announced(make_codes):
             InputError, match=r"record 'cat 7': .* were planned: its texts or codes changed; prepare the dataset"
         ):
             build(recipe, dataclasses.replace(record, **changed), TEXTS, WORDS)
-    with pytest.raises(InputError, match=r"record 'cat 7': config\.model\.vocabulary\.codes is 1;"):
+    with pytest.raises(InputError, match=r"record 'cat 7': config\.vocabulary\.codes is 1;"):
         build(recipe, record, TEXTS, VocabularySettings(codes=1))
 
 
