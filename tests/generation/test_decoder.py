@@ -114,7 +114,7 @@ def padded(arrays, start, end, padding=2):
 
 
 def with_room(cache, room):
-    return jax.tree.map(lambda x: np.pad(np.asarray(x), ((0, 0), (0, 0), (0, room), (0, 0))), cache)
+    return jax.tree.map(lambda x: np.pad(np.asarray(x), ((0, 0), (0, room), (0, 0))), cache)
 
 
 def decoded(case):
@@ -183,7 +183,9 @@ def test_samples_may_share_a_memory_and_memory_may_be_added(last):
         return jax.tree.map(lambda x: np.repeat(np.asarray(x), 2, axis=0), tree)
 
     cache, tokens, slot, seen = last
-    four = repeat(cache), repeat(tokens), slot, repeat(seen)
+    by_row = jax.tree.map(lambda x: x.reshape(ROWS, -1, *x.shape[1:]), cache)
+    four_caches = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), repeat(by_row))
+    four = four_caches, repeat(tokens), slot, repeat(seen)
     alone, _ = one.step(*last, one.kept)
     shared, _ = one.step(*four, one.kept)
     np.testing.assert_allclose(shared, np.repeat(alone, 2, axis=0), rtol=1e-4, atol=1e-4)
@@ -191,9 +193,11 @@ def test_samples_may_share_a_memory_and_memory_may_be_added(last):
     def part(images):
         return one.looking_at(dataclasses.replace(one.memory, segments=jnp.where(images, one.memory.segments, 0))).kept
 
+    # Document 0 has 3 early positions, and document 1 has 4, which are what is seen first; the later ones are added after.
     early = one.memory.releases < 8
-    grown = keep_more(part(early), repeat(part(~early)))
+    grown = keep_more(part(early), repeat(part(~early)), jnp.array([3, 3, 4, 4]), 2 * AUXILIARY)
     assert grown.releases.shape == (2 * ROWS, 1 + 2 * AUXILIARY)
-    assert keep_more(None, grown) is grown
     added, _ = one.step(*four, grown)
     np.testing.assert_allclose(added, shared, rtol=1e-4, atol=1e-4)
+    lost = keep_more(part(early), repeat(part(~early)), jnp.zeros(2 * ROWS, jnp.int32), 2 * AUXILIARY)
+    assert np.abs(one.step(*four, lost)[0] - shared).max() > 1e-3  # overwritten

@@ -76,7 +76,7 @@ class Decoding:
       positions: int32 `[M]`, its position in the document.
       rows: where each row stands.
       keys: random keys `[N]`.
-      tokens: int32 `[N, room]`, chosen so far.
+      tokens: int32 `[N, room]`, chosen so far; 0 beyond.
       log_probabilities: float32 `[N, room]`, of these, under the distribution they were drawn from; 0 where forced.
       lengths: int32 `[N]`, how many were chosen.
     """
@@ -94,51 +94,57 @@ class Decoding:
     lengths: jax.Array
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6, 7))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def begin(
-    program: Program,
+    settings: FusionSettings,
+    samples: int,
+    contexts: int,
+    room: int,
     weights: DecodeWeights,
     tokens: Tokens,
     memory: KeptMemory | None,
     rows: Rows,
     keys: jax.Array,
-    samples: int,
-    room: int,
 ) -> Decoding:
     """Reads the prompts, all but their last tokens, which become pending.
 
     Args:
-      program: what to compile.
+      settings: of the model.
+      samples: rows of each prompt; it is read once for all.
+      contexts: of each row.
+      room: tokens that a row may get before `grow`.
       weights: of the model.
       tokens: prompts `[prompts, length]`, aligned to the right; segment 1, or 0 for padding.
       memory: one for each prompt, or None.
       rows: of the grammar, `prompts · samples`, those of one prompt together.
       keys: random keys, one for each row.
-      samples: rows of each prompt; it is read once for all.
-      room: most tokens that a row may get.
     """
     before, last = jax.tree.map(lambda x: x[:, :-1], tokens), jax.tree.map(lambda x: x[:, -1], tokens)
-    _, cache = decoder.prefill(program.settings, weights, before, memory)
+    _, cache = decoder.prefill(settings, weights, before, memory)
     count = len(keys)
 
-    def spread(x: jax.Array, slots: int) -> jax.Array:
-        """Repeats for samples, makes room for unconditional contexts and for slots to come."""
+    def spread(x: jax.Array, slots: int | None = None) -> jax.Array:
+        """Repeats rows for samples, makes room for unconditional contexts and, along axis `slots`, for tokens to come."""
         x = jnp.repeat(x, samples, axis=0)
-        padding = [(0, (program.contexts - 1) * count)] + [(0, 0)] * (x.ndim - 1)
-        if slots:
+        padding = [(0, (contexts - 1) * count)] + [(0, 0)] * (x.ndim - 1)
+        if slots is not None:
             padding[slots] = (0, room)
         return jnp.pad(x, padding)
 
+    def spread_heads(x: jax.Array) -> jax.Array:
+        every = spread(x.reshape(before.ids.shape[0], -1, *x.shape[1:]), 2)
+        return every.reshape(-1, *every.shape[2:])
+
     return Decoding(
-        cache=jax.tree.map(lambda x: spread(x, 2), cache),
+        cache=jax.tree.map(spread_heads, cache),
         seen=spread(before.segments > 0, 1),
         slot=jnp.int32(before.ids.shape[1]),
         pending=jnp.repeat(last.ids, samples),
         cells=jnp.repeat(last.cells, samples),
-        positions=spread(last.positions, 0),
+        positions=spread(last.positions),
         rows=rows,
         keys=keys,
-        tokens=jnp.full((count, room), program.grammar.vocabulary.pad, jnp.int32),
+        tokens=jnp.zeros((count, room), jnp.int32),
         log_probabilities=jnp.zeros((count, room)),
         lengths=jnp.zeros(count, jnp.int32),
     )
@@ -148,21 +154,42 @@ def begin(
 def advance(
     program: Program, weights: DecodeWeights, memory: KeptMemory | None, how: How, state: Decoding, steps: jax.Array
 ) -> Decoding:
-    """Runs until no row wants more, some row has just drawn an image that it goes on from, or `steps` are done."""
-    first, last = program.grammar.window
-    head = weights.head[:, first:last]
+    """Runs until no row wants more, some row waits after an image, all slots are used, or `steps` tokens are chosen.
 
-    def goes_on(carry: tuple[jax.Array, Decoding]) -> jax.Array:
-        done, state = carry
-        rows = state.rows
-        return (done < steps) & jnp.any(rows.active) & ~jnp.any(rows.phase == WAITING)
+    Args:
+      program: what was begun.
+      weights: of the model; the head has only the ids of the grammar's window.
+      memory: that is seen, or None.
+      how: how tokens are chosen.
+      state: where it stands; its arrays are used up.
+      steps: int32 scalar.
+    """
+    end = jnp.minimum(state.slot + steps, state.seen.shape[1])
 
-    def body(carry: tuple[jax.Array, Decoding]) -> tuple[jax.Array, Decoding]:
-        done, state = carry
-        logits, state = _feed(program, weights, head, memory, how, state)
-        return done + 1, _choose(program, how, state, logits)
+    def goes_on(state: Decoding) -> jax.Array:
+        return (state.slot < end) & jnp.any(state.rows.active) & ~jnp.any(state.rows.phase == WAITING)
 
-    return jax.lax.while_loop(goes_on, body, (jnp.int32(0), state))[1]
+    def body(state: Decoding) -> Decoding:
+        logits, state = _feed(program, weights, memory, how, state)
+        return _choose(program, how, state, logits)
+
+    return jax.lax.while_loop(goes_on, body, state)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def grow(state: Decoding, slots: int) -> Decoding:
+    """Adds slots, and as much room for tokens: a step reads all slots there are, so there should not be many unused."""
+
+    def longer(x: jax.Array, fill: int = 0) -> jax.Array:
+        return jnp.pad(x, [(0, slots if axis == 1 else 0) for axis in range(x.ndim)], constant_values=fill)
+
+    return dataclasses.replace(
+        state,
+        cache=jax.tree.map(longer, state.cache),
+        seen=longer(state.seen),
+        tokens=longer(state.tokens),
+        log_probabilities=longer(state.log_probabilities),
+    )
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -172,7 +199,7 @@ def go_on(program: Program, state: Decoding) -> Decoding:
 
 
 def _feed(
-    program: Program, weights: DecodeWeights, head: jax.Array, memory: KeptMemory | None, how: How, state: Decoding
+    program: Program, weights: DecodeWeights, memory: KeptMemory | None, how: How, state: Decoding
 ) -> tuple[jax.Array, Decoding]:
     """Feeds the pending tokens; logits float32 `[N, ids of the window]`, guided."""
     count = len(state.pending)
@@ -188,7 +215,7 @@ def _feed(
     ids, cells = every(state.pending), every(state.cells)
     tokens = Tokens(*(x[:, None] for x in (ids, jnp.ones_like(ids), positions, cells)))
     hidden, cache = decoder.step(program.settings, weights, state.cache, tokens, state.slot, seen | here, memory, looking=count)
-    logits = matmul(hidden, head).astype(jnp.float32)
+    logits = matmul(hidden, weights.head).astype(jnp.float32)
     if program.guided:
         logits, unconditional = jnp.split(logits, 2)
         guided = guide(logits, unconditional, how.guidance)

@@ -25,7 +25,11 @@ Look = Callable[[int, jax.Array], jax.Array]  # (number of the cross-attention, 
 
 @flax.struct.dataclass
 class Cache:
-    """Keys and values of each layer, `[rows, kv heads, slots, features]`: what a step reads of a head is one block."""
+    """Keys and values of each layer, `[rows · kv heads, slots, features]`.
+
+    What a step reads of a head is one block. Rows and heads are one axis: where an axis has length 1, XLA copies the whole
+    cache in every step (CPU, jax 0.10: a batch of one took three times as long).
+    """
 
     keys: tuple[jax.Array, ...]
     values: tuple[jax.Array, ...]
@@ -50,8 +54,8 @@ def prefill(
     everywhere = jnp.ones_like(tokens.segments)
 
     def attention(layer: int, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-        keys.append(key.swapaxes(1, 2))
-        values.append(value.swapaxes(1, 2))
+        keys.append(_by_head(key))
+        values.append(_by_head(value))
         return attend(query, key, value, causal, settings.attention, ordered=True)
 
     def look(layer: int, query: jax.Array) -> jax.Array:
@@ -93,15 +97,14 @@ def step(
 
     def attention(layer: int, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
         for kept, new in ((keys, key), (values, value)):
-            kept[layer] = jax.lax.dynamic_update_slice_in_dim(kept[layer], new.swapaxes(1, 2), slot, axis=2)
-        keys[layer], values[layer] = jax.lax.optimization_barrier((keys[layer], values[layer]))
+            kept[layer] = jax.lax.dynamic_update_slice_in_dim(kept[layer], _by_head(new), slot, axis=1)
         return _attend_few(query, keys[layer], values[layer], seen[:, None])
 
     def look(layer: int, query: jax.Array) -> jax.Array:
         assert memory is not None
-        key, value = memory.layers[layer]
-        shared = query.reshape(key.shape[0], -1, *query.shape[2:])
-        positions = tokens.positions[: query.shape[0]].reshape(key.shape[0], -1)
+        key, value = (x.reshape(-1, *x.shape[2:]) for x in memory.layers[layer])
+        shared = query.reshape(memory.releases.shape[0], -1, *query.shape[2:])
+        positions = tokens.positions[: query.shape[0]].reshape(shared.shape[0], -1)
         return _attend_few(shared, key, value, positions[..., None] >= memory.releases[:, None]).reshape(query.shape)
 
     looking = tokens.ids.shape[0] if looking is None else looking
@@ -157,17 +160,22 @@ def _cross_attention(
     return matmul(y.reshape(*x.shape[:2], -1), weights.output)
 
 
-def _attend_few(query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array) -> jax.Array:
-    """Attention of a few queries `[rows, queries, heads, features]` to keys as they are cached; every query sees some.
+def _by_head(x: jax.Array) -> jax.Array:
+    """`[rows, positions, heads, features]` to `[rows · heads, positions, features]`."""
+    return x.swapaxes(1, 2).reshape(-1, x.shape[1], x.shape[3])
 
-    `seen` is bool `[rows, queries, slots]`. Each head's keys are read once, as one block.
+
+def _attend_few(query: jax.Array, key: jax.Array, value: jax.Array, seen: jax.Array) -> jax.Array:
+    """Attention of a few queries `[rows, queries, heads, features]` to cached keys; every query sees some.
+
+    `key` and `value` are `[rows · kv heads, slots, features]`, `seen` is bool `[rows, queries, slots]`.
     """
     rows, queries, _, features = query.shape
-    kv_heads = key.shape[1]
-    q = query.reshape(rows, queries, kv_heads, -1, features).swapaxes(1, 2).reshape(rows, kv_heads, -1, features)
-    logits = jax.lax.dot_general(key, q, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32)
-    logits = (logits * features**-0.5).swapaxes(2, 3).reshape(rows, kv_heads, queries, -1, key.shape[2])
-    weights = jax.nn.softmax(jnp.where(seen[:, None, :, None], logits, -jnp.inf), axis=-1).reshape(*q.shape[:3], -1)
-    output = jnp.einsum("bnqk,bnkd->bnqd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
-    output = output.astype(query.dtype).reshape(rows, kv_heads, queries, -1, features)
-    return output.swapaxes(1, 2).reshape(query.shape)
+    heads = len(key) // rows
+    q = query.reshape(rows, queries, heads, -1, features).swapaxes(1, 2).reshape(len(key), -1, features)
+    logits = jnp.einsum("nqd,nkd->nqk", q, key, preferred_element_type=jnp.float32) * features**-0.5
+    logits = logits.reshape(rows, heads, queries, -1, key.shape[1])
+    weights = jax.nn.softmax(jnp.where(seen[:, None, :, None], logits, -jnp.inf), axis=-1)
+    weights = weights.reshape(len(key), -1, key.shape[1]).astype(value.dtype)
+    output = jnp.einsum("nqk,nkd->nqd", weights, value, preferred_element_type=jnp.float32).astype(query.dtype)
+    return output.reshape(rows, heads, queries, -1, features).swapaxes(1, 2).reshape(query.shape)

@@ -29,14 +29,12 @@ from ugf_jax.generation.grammar import MODES, WAITING, Grammar
 from ugf_jax.generation.kept_memory import KeptMemory, keep, keep_more
 from ugf_jax.generation.layout import DecodeWeights, decode_weights
 from ugf_jax.generation.requests import (
-    TOKENS_MULTIPLE,
     Request,
     check,
     master_codes,
     memory_arrays,
     prompt_arrays,
     round_rows,
-    round_up,
 )
 from ugf_jax.generation.sampling import Sampling, SamplingSettings
 from ugf_jax.models.fusion import FusionSettings, Tokens
@@ -44,6 +42,8 @@ from ugf_jax.models.fusion_block import Memory
 from ugf_jax.models.memory import MemoryEncoder
 
 CHUNK = 4  # tokens between two looks at what is streamed
+ROOM, GROWTH = 64, 4  # tokens that there is room for at first, and times as many when they are used: each is a compilation
+UNLIMITED = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +91,7 @@ class TokenGenerator:
         self.settings, self.vocabulary = settings, vocabulary
         self.weights = _convert(settings, params)
         self._memory_params = params.get("memory")
+        self._by_window: dict[tuple[int, int], DecodeWeights] = {}
 
     def generate(
         self,
@@ -144,6 +145,13 @@ class TokenGenerator:
         )
         return Run(self, program, requests, _numbers(how), limit, samples)
 
+    def weights_for(self, grammar: Grammar) -> DecodeWeights:
+        """The weights with the part of the head that a grammar chooses from."""
+        if grammar.window not in self._by_window:
+            head = self.weights.head[:, slice(*grammar.window)]
+            self._by_window[grammar.window] = dataclasses.replace(self.weights, head=head)
+        return self._by_window[grammar.window]
+
     def memory(self, arrays: Mapping[str, np.ndarray]) -> KeptMemory | None:
         """Keys and values of the auxiliary codes `aux_…` of `collate`; None where the model or the arrays have none."""
         if self._memory_params is None or not arrays["aux_segments"].any():
@@ -171,63 +179,79 @@ class Run:
         self._groups = generator.settings.memory.groups if generator.settings.cross_every else 0
         arrays = prompt_arrays([r.prompt for r in padded], self._groups, generator.vocabulary.pad)
         self._memory = generator.memory(arrays)
+        self._remembered = np.repeat(arrays["aux_segments"].sum(axis=1, dtype=np.int32), samples)
         left = np.repeat(np.where(np.arange(len(padded)) < len(requests), limit, 0), samples)
         size = [np.repeat([generator.vocabulary.size_token(r.size[i]) for r in padded], samples) for i in range(2)]
         rows = program.grammar.start(*(jnp.asarray(x, jnp.int32) for x in (left, *size)))
         seeds = jnp.asarray(np.array([r.seed for r in padded], np.uint32))
-        draw = program.grammar.mode == "draw"
         self._state: Decoding = decode_loop.begin(
-            program,
+            generator.settings,
+            samples,
+            program.contexts,
+            limit if program.grammar.mode == "draw" else ROOM,
             generator.weights,
             Tokens.of({n: jnp.asarray(arrays[n]) for n in ("tokens", "segments", "positions", "cells")}),
             self._memory,
             rows,
             _row_keys(seeds, samples),
-            samples,
-            limit if draw else round_up(limit, TOKENS_MULTIPLE),
         )
 
     def advance(self, steps: int | None = None) -> bool:
-        """Decodes on, at most `steps` tokens of each row.
+        """Decodes on, at most `steps` tokens of each row; default: to the end, or until rows wait.
 
         Returns:
           whether there is more to do: rows wait for `remember`, or `steps` were not enough.
         """
-        most = jnp.int32(self._state.tokens.shape[1] if steps is None else steps)
-        generator = self._generator
-        self._state = decode_loop.advance(self._program, generator.weights, self._memory, self._how, self._state, most)
-        rows = self._state.rows
-        return bool(np.any(np.asarray(rows.active) | (np.asarray(rows.phase) == WAITING)))
+        weights = self._generator.weights_for(self._program.grammar)
+        left = UNLIMITED if steps is None else steps
+        while True:
+            before = int(self._state.slot)
+            most = jnp.int32(left)
+            self._state = decode_loop.advance(self._program, weights, self._memory, self._how, self._state, most)
+            left -= int(self._state.slot) - before
+            active = bool(np.asarray(self._state.rows.active).any())
+            waiting = bool(self._waits().any())
+            if not left or waiting or not active:
+                return active or waiting
+            self._state = decode_loop.grow(self._state, (GROWTH - 1) * self._state.tokens.shape[1])
+
+    def _waits(self) -> np.ndarray:
+        """Which rows wait, bool `[rows]`."""
+        return np.asarray(self._state.rows.phase)[: self._real] == WAITING
 
     def waiting(self) -> dict[int, np.ndarray]:
         """Rows that have just drawn an image and go on after it: its master codes int32 `[grid, grid]` by row."""
-        phase = np.asarray(self._state.rows.phase)[: self._real]
-        result = self.result()
-        grid = self._program.grammar.grid
-        return {
-            row: master_codes(result.row(row), self._generator.vocabulary, grid)[-1]
-            for row in np.flatnonzero(phase == WAITING).tolist()
-        }
+        result, grammar = self.result(), self._program.grammar
+        waiting = np.flatnonzero(self._waits()).tolist()
+        return {row: master_codes(result.row(row), grammar.vocabulary, grammar.grid)[-1] for row in waiting}
 
     def remember(self, images: Mapping[int, ImageCodes]) -> None:
         """Lets rows that wait go on, with the auxiliary codes of the images that they have drawn, for those given."""
         if images and self._groups:
-            count = len(self._state.pending)
             releases = np.asarray(self._state.positions)  # EOI, which is pending, is the first token to see the image
             found = {row: (codes, int(releases[row])) for row, codes in images.items()}
-            more = self._generator.memory(memory_arrays(found, count, self._groups))
-            if more is not None:
-                self._memory = keep_more(self._memory, more)
+            self._add_memory(memory_arrays(found, len(self._remembered), self._groups))
         self._state = decode_loop.go_on(self._program, self._state)
+
+    def _add_memory(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Adds `memory_arrays` to what each row has."""
+        more = self._generator.memory(arrays)
+        if more is not None and self._memory is not None:
+            room = self._memory.releases.shape[1] - 1
+            while room < self._remembered.max() + arrays["aux_segments"].shape[1]:
+                room *= 2  # each room is a compilation
+            more = keep_more(self._memory, more, jnp.asarray(self._remembered), room)
+        self._memory = more if more is not None else self._memory
+        self._remembered = self._remembered + arrays["aux_segments"].sum(axis=1, dtype=np.int32)
 
     def result(self) -> Generated:
         """What there is so far."""
-        state = self._state
+        state, words = self._state, self._program.grammar.vocabulary
         lengths = np.asarray(state.lengths)[: self._real]
         longest = int(lengths.max())
-        tokens = np.asarray(state.tokens)[: self._real, :longest]
-        last = np.take_along_axis(tokens, np.maximum(lengths - 1, 0)[:, None], axis=1)[:, 0] if longest else lengths
-        ended = (lengths > 0) & (last == self._generator.vocabulary.end)
+        there = np.arange(longest) < lengths[:, None]
+        tokens = np.where(there, np.asarray(state.tokens)[: self._real, :longest], words.pad).astype(np.int32)
+        ended = np.any(tokens == words.end, axis=1)  # nothing comes after it
         return Generated(tokens, lengths, np.asarray(state.log_probabilities)[: self._real, :longest], ended)
 
     def stream(self, chunk: int = CHUNK) -> Iterator[list[np.ndarray]]:
@@ -245,7 +269,7 @@ class Run:
             now = self.result()
             yield [now.row(i)[told[i] :] for i in range(len(told))]
             told = now.lengths
-            if not more or (np.asarray(self._state.rows.phase) == WAITING).any():
+            if not more or self._waits().any():
                 return
 
 

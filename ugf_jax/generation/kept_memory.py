@@ -1,5 +1,7 @@
 """Keys and values of auxiliary memory, computed once an image and read by every token after it."""
 
+import functools
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -44,18 +46,28 @@ def _layer(settings: FusionSettings, cross: CrossWeights, values: jax.Array) -> 
     return after(cross.null_key, key), after(cross.null_value, heads(cross.value))
 
 
-def keep_more(kept: KeptMemory | None, more: KeptMemory) -> KeptMemory:
-    """Adds the memory of further images; one that was shared becomes one for each row of `more`."""
-    if kept is None:
-        return more
+@functools.partial(jax.jit, static_argnums=3)
+def keep_more(kept: KeptMemory, more: KeptMemory, start: jax.Array, room: int) -> KeptMemory:
+    """Adds the memory of further images; one that was shared becomes one for each row of `more`.
+
+    Args:
+      kept: what there is.
+      more: of each row; its unseen positions may be overwritten later.
+      start: int32 `[rows]`, after how many positions of each row to add; `start` and the positions of `more` fit in `room`.
+      room: positions of the result.
+    """
     times = more.releases.shape[0] // kept.releases.shape[0]
 
-    def both(old: jax.Array, new: jax.Array, axis: int) -> jax.Array:
+    def add(old: jax.Array, new: jax.Array, axis: int, fill: int) -> jax.Array:
+        padding = [(0, 0)] * old.ndim
+        padding[axis] = (0, 1 + room - old.shape[axis])
+        old = jnp.pad(jnp.repeat(old, times, axis=0), padding, constant_values=fill)
         fresh = jax.lax.slice_in_dim(new, 1, None, axis=axis)  # without its null key
-        return jnp.concatenate([jnp.repeat(old, times, axis=0), fresh], axis=axis)
+        write = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=axis - 1)
+        return jax.vmap(write)(old, fresh, 1 + start)
 
     layers = tuple(
-        (both(old_key, key, 2), both(old_value, value, 2))
+        (add(old_key, key, 2, 0), add(old_value, value, 2, 0))
         for (old_key, old_value), (key, value) in zip(kept.layers, more.layers, strict=True)
     )
-    return KeptMemory(layers, both(kept.releases, more.releases, 1))
+    return KeptMemory(layers, add(kept.releases, more.releases, 1, UNSEEN))
