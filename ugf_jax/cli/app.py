@@ -53,10 +53,21 @@ def parse_flags(verb: str, own_flags: flags.FlagValues, argv: Sequence[str]) -> 
         return own_flags(sys.argv)[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
         # ml_collections reports unknown keys, wrong types and unreadable config files with these.
-        text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        text = unknown_key(error, argv) if isinstance(error, (AttributeError, KeyError)) else str(error)
         raise InputError(" ".join(text.split()) + f" (see ugf {verb} --help)") from error
     finally:
         sys.argv = before
+
+
+def unknown_key(error: Exception, argv: Sequence[str]) -> str:
+    """What ml_collections means by an unknown key: often it says no more than its last part."""
+    text = str(error.args[0]) if error.args else ""
+    key = text.strip("'\"")
+    for argument in argv:
+        path = argument.lstrip("-").partition("=")[0]
+        if path.startswith("config.") and key.isidentifier() and key in path.split("."):
+            return f"{path}: the config has no such key"
+    return text
 
 
 def help_text(verb: str, doc: str, own_flags: flags.FlagValues) -> str:

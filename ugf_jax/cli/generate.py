@@ -66,8 +66,8 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         },
         "flags",
     )
-    output = app.output_folder(values.output, "--output")
     model = UnifiedModel.load(values.model)
+    output = app.output_folder(values.output, "--output")
     context = model.encode(values.image) if values.image else []
     images: list[np.ndarray] = []
     lines: list[dict[str, Any]] = []

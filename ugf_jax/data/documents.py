@@ -137,8 +137,9 @@ class Layout:
         words = self.vocabulary
         rows, columns = finest_grid(codes)
         master = codes.master.astype(np.int64).ravel()
-        if master.size and int(master.max()) >= words.codes:
-            raise InputError(f"config.vocabulary.codes is {words.codes}; an image has master code {int(master.max())}")
+        largest = int(np.max(master, initial=0))
+        if largest >= words.codes:
+            raise InputError(f"config.vocabulary.codes is {words.codes}; an image has master code {largest}")
         start = len(self._tokens)
         self.special(words.boi, decided).text((words.size_token(rows), words.size_token(columns)))
         self._tokens += (master + words.first_code).tolist()

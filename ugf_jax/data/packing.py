@@ -101,4 +101,4 @@ def choose_layout(sizes: np.ndarray, budgets: Sequence[int]) -> Layout:
 
 def rows_needed(sizes: np.ndarray, budgets: Sequence[int]) -> float:
     """Rows without any gap in the budget that binds."""
-    return float((np.asarray(sizes).sum(axis=0) / np.maximum(budgets, 1)).max())
+    return float(np.max(np.asarray(sizes).sum(axis=0) / np.maximum(budgets, 1)))

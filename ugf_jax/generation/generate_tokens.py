@@ -238,7 +238,7 @@ class Run:
         more = self._generator.memory(arrays)
         if more is not None and self._memory is not None:
             room = self._memory.releases.shape[1] - 1
-            while room < self._remembered.max() + arrays["aux_segments"].shape[1]:
+            while room < int(np.max(self._remembered)) + arrays["aux_segments"].shape[1]:
                 room *= 2  # each room is a compilation
             more = keep_more(self._memory, more, jnp.asarray(self._remembered), room)
         self._memory = more if more is not None else self._memory
