@@ -227,10 +227,8 @@ def main(_: list[str]) -> None:
         versions = {n: importlib.metadata.version(n) for n in ("jax", "jaxlib", "ugf-jax")} | peer.versions
         shown = ", ".join(f"{name} {version}" for name, version in versions.items())
         print(f"one core of {platform.machine()}, Python {sys.version.split()[0]}, {shown}")
-        s = ours.settings
-        print(
-            f"{ours.size / 1e6:.1f}M parameters: width {s.width}, {s.depth} layers; float32; prompts of {PROMPT} tokens; greedy"
-        )
+        model = f"{ours.size / 1e6:.1f}M parameters (width {ours.settings.width}, {ours.settings.depth} layers, float32)"
+        print(f"{model}; prompts of {PROMPT} tokens; greedy; least of {REPEATS.value}")
         table = rich.table.Table()
         for name in ("what", "batch", "ugf-jax", "Hugging Face generate", "times as fast"):
             table.add_column(name, justify="left" if name == "what" else "right")

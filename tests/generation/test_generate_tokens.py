@@ -28,7 +28,7 @@ SETTINGS = FusionSettings(
     depth=2,
     heads=4,
     kv_heads=2,
-    cross_every=1,
+    cross_every=2,
     gate=0.7,
     grid=GRID,
     memory=MemorySettings(width=16, groups=2, codes=9, heads=2),

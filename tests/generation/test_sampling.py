@@ -1,7 +1,5 @@
 """The distribution that is sampled, against NumPy; and that samples have this distribution."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +7,12 @@ import pytest
 
 from ugf_jax.config import parse
 from ugf_jax.errors import InputError
-from ugf_jax.generation.sampling import Sampling, SamplingSettings, draw, log_probability, shape_logits
+from ugf_jax.generation import sampling
+from ugf_jax.generation.sampling import Sampling, SamplingSettings, log_probability, shape_logits
 
 ROWS, IDS = 64, 50
 shape = jax.jit(shape_logits, static_argnums=3)
+draw = jax.jit(sampling.draw, static_argnums=3)
 
 
 def random_logits(seed=0):
@@ -62,9 +62,11 @@ def test_each_row_has_its_own_numbers():
 
 
 def test_equal_logits_are_kept_together():
-    logits = np.array([[0.0, 1.0, 1.0, -1.0, 1.0]], np.float32)
-    found = shape_logits(logits, np.ones((1, 5), bool), Sampling.of(SamplingSettings(top_k=2)))
-    np.testing.assert_array_equal(np.isfinite(found), [[False, True, True, False, True]])
+    logits = np.zeros((ROWS, IDS), np.float32)
+    logits[0, 1:5] = 1, 1, -1, 1
+    found = shape(logits, np.ones((ROWS, IDS), bool), Sampling.of(SamplingSettings(top_k=2)), True)
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(found[0])), [1, 2, 4])
+    assert np.isfinite(found[1:]).all()
 
 
 def test_without_cuts_nothing_is_cut():
@@ -76,7 +78,7 @@ def test_without_cuts_nothing_is_cut():
 def test_draws_have_the_distribution_and_its_log_probabilities():
     logits = np.array([[0.0, 1.0, 2.0, -40.0, 0.5]], np.float32)
     keys = jax.random.split(jax.random.key(0), 20_000)
-    drawn, log_probabilities = jax.jit(draw)(keys, jnp.repeat(logits, len(keys), axis=0), jnp.ones(1))
+    drawn, log_probabilities = draw(keys, jnp.repeat(logits, len(keys), axis=0), jnp.ones(1))
     share = np.bincount(drawn, minlength=5) / len(keys)
     np.testing.assert_allclose(share, softmax(logits)[0], atol=0.015)  # 4 standard errors
     assert share[3] == 0
@@ -89,7 +91,7 @@ def test_at_temperature_0_the_likeliest_is_certain():
     keys = jax.random.split(jax.random.key(0), ROWS)
     mixed = jnp.arange(ROWS) % 2.0
     for temperature, certain in ((jnp.zeros(1), True), (jnp.zeros(1), False), (mixed, False)):
-        drawn, log_probabilities = jax.jit(functools.partial(draw, certain=certain))(keys, logits, temperature)
+        drawn, log_probabilities = draw(keys, logits, jnp.broadcast_to(temperature, ROWS), certain)
         cold = np.broadcast_to(temperature == 0, ROWS)
         np.testing.assert_array_equal(np.asarray(drawn)[cold], logits.argmax(axis=1)[cold])
         assert not np.asarray(log_probabilities)[cold].any()
@@ -99,12 +101,12 @@ def test_at_temperature_0_the_likeliest_is_certain():
 def test_a_row_is_drawn_by_its_own_key():
     logits, _ = random_logits()
     keys = jax.random.split(jax.random.key(0), ROWS)
-    together, _ = draw(keys, logits, jnp.ones(1))
+    together, _ = draw(keys, logits, jnp.ones(ROWS))
     others = np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32)
     others[5] = logits[5]
-    assert draw(keys, others, jnp.ones(1))[0][5] == together[5]
+    assert draw(keys, others, jnp.ones(ROWS))[0][5] == together[5]
     assert draw(keys[5:6], logits[5:6], jnp.ones(1))[0][0] == together[5]
-    again, _ = draw(jnp.roll(keys, 1), logits, jnp.ones(1))
+    again, _ = draw(keys[::-1], logits, jnp.ones(ROWS))
     assert (again != together).any()
 
 

@@ -22,7 +22,6 @@ from ugf_jax.generation.kept_memory import KeptMemory
 from ugf_jax.generation.layout import DecodeWeights
 from ugf_jax.generation.sampling import Sampling, draw, shape_logits
 from ugf_jax.models.fusion import FusionSettings, Tokens
-from ugf_jax.models.linear import matmul
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +214,7 @@ def _feed(
     ids, cells = every(state.pending), every(state.cells)
     tokens = Tokens(*(x[:, None] for x in (ids, jnp.ones_like(ids), positions, cells)))
     hidden, cache = decoder.step(program.settings, weights, state.cache, tokens, state.slot, seen | here, memory, looking=count)
-    logits = matmul(hidden, weights.head).astype(jnp.float32)
+    logits = decoder.product(hidden, weights.head).astype(jnp.float32)
     if program.guided:
         logits, unconditional = jnp.split(logits, 2)
         guided = guide(logits, unconditional, how.guidance)
