@@ -309,7 +309,7 @@ def test_streaming_tells_the_same_tokens_and_stops_early(generator):
 
 def test_room_grows_when_it_is_used_up(generator, monkeypatch):
     whole = generator.generate(requests_of(*PROMPTS), WARM, "text", limit=30)
-    monkeypatch.setattr(generate_tokens, "ROOM", 4)
+    monkeypatch.setattr(generate_tokens, "ROOM", 8)
     grown = generator.generate(requests_of(*PROMPTS), WARM, "text", limit=30)
     np.testing.assert_array_equal(whole.tokens, grown.tokens)
     np.testing.assert_allclose(whole.log_probabilities, grown.log_probabilities, atol=1e-4)
