@@ -30,7 +30,7 @@ BASE = FusionSettings(
 CHANGES = {
     "base": {},
     "no memory": {"cross_every": 0, "qk_norm": "layer", "query_bias": True, "tied": True, "head_features": 6, "depth": 2},
-    "bfloat16": {"cross_every": 1, "qk_norm": "none", "dtype": "bfloat16", "depth": 2},
+    "bfloat16": {"cross_every": 1, "qk_norm": "none", "dtype": "bfloat16", "depth": 1},
 }
 
 

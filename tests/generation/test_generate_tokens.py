@@ -307,6 +307,7 @@ def test_streaming_tells_the_same_tokens_and_stops_early(generator):
     assert int(run._state.slot) - first == whole.lengths.max() < 60  # no step after the last row has ended
 
 
+@pytest.mark.slow
 def test_room_grows_when_it_is_used_up(generator, monkeypatch):
     whole = generator.generate(requests_of(*PROMPTS), WARM, "text", limit=30)
     monkeypatch.setattr(generate_tokens, "ROOM", 8)
@@ -332,7 +333,7 @@ def test_what_cannot_be_done_is_refused(generator, arguments, message):
 
 
 def test_a_model_without_memory_ignores_auxiliary_codes():
-    settings = dataclasses.replace(SETTINGS, cross_every=0)
+    settings = dataclasses.replace(SETTINGS, cross_every=0, depth=1)
     params = {name: x for name, x in model_parameters()[1].items() if name != "memory"}
     params["layers"] = {"block_0": params["layers"]["block_0"]}
     found = TokenGenerator(settings, WORDS, params).generate(requests_of(*PROMPTS[1:2]), WARM, "draw")
