@@ -110,3 +110,28 @@ def test_what_cannot_be_coded_is_refused_before_any_work(noise, make_record, tmp
     assert len(lines) == 1
     assert words in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_scales_of_ones_own_give_other_grids(run, writer, noise, make_record):
+    other = CodeWriter(run("fsq"), scales=(48,), max_stretch=0.3)
+    assert {max(b.height, b.width) for b in other.buckets} != {max(b.height, b.width) for b in writer.buckets}
+    assert other.identity["buckets"] != writer.identity["buckets"]
+    assert other.identity["codes"]["largest"] == max(max(b.height, b.width) for b in other.buckets) // 8
+    (coded,) = other([make_record("a", noise(1, 48, 48)[0])])
+    assert coded.codes[0].bucket == (48, 48)
+    assert coded.codes[0].master.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--scales=64"], "--scales and --max_stretch need --tokenize"),
+        (["--max_stretch=0.1"], "--scales and --max_stretch need --tokenize"),
+        (["--tokenize=x", "--scales=a"], "--scales is 'a'; want whole numbers"),
+        (["--tokenize=x", "--max_stretch=2"], "max_stretch"),
+    ],
+)
+def test_flags_about_codes_go_together(flags, message, tmp_path, capsys):
+    assert call("shapes:2", tmp_path / "out", *flags) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

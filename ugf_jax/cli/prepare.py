@@ -22,6 +22,7 @@ another --text_tokenizer it only counts the tokens again.
   ugf prepare ~/pictures data/pictures --max_side=1024 --workers=8
   ugf prepare 'shards/*.tar' data/web --max_pixels=30000000
   ugf prepare ~/pictures data/coded --tokenize=runs/clipart --drop_pixels   codes of a trained tokenizer, no pixels
+  ugf prepare shapes:9000@384 data/large --tokenize=runs/clipart --scales=384 --max_stretch=0.05   many shapes of grids
 """
 
 import pathlib
@@ -50,6 +51,10 @@ flags.DEFINE_string("image_root", None, "folder that the paths of a conversation
 flags.DEFINE_string("data_dir", None, "where TFDS datasets lie (default: $TFDS_DATA_DIR)", flag_values=FLAGS)
 flags.DEFINE_string("tokenize", None, "work folder of a trained tokenizer: store its codes of every image", flag_values=FLAGS)
 flags.DEFINE_bool("drop_pixels", False, "with --tokenize: store the codes only", flag_values=FLAGS)
+flags.DEFINE_list("scales", [], "with --tokenize: code images at buckets of these sides, in pixels", flag_values=FLAGS)
+flags.DEFINE_float(
+    "max_stretch", None, "with --tokenize: less means more bucket shapes", lower_bound=0, upper_bound=1, flag_values=FLAGS
+)
 flags.DEFINE_string("text_tokenizer", "", "tokenizer.json that counts tokens (default: the shipped one)", flag_values=FLAGS)
 for _field in PrepareSettings.__dataclass_fields__.values():
     _define: Any = flags.DEFINE_float if _field.type is float else flags.DEFINE_integer
@@ -65,7 +70,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     sources = open_sources(name, values.split, values.image_root, values.data_dir)
     _check_apart(name, out)
     TextTokenizer.load(values.text_tokenizer)  # a file that is none is refused before a folder is made
-    writer = _code_writer(values.tokenize, values.drop_pixels)
+    writer = _code_writer(values)
     folder = pathlib.Path(app.output_folder(out, "OUT"))
     results: dict[str, Any] = {}
     for split, source in sources.items():
@@ -80,14 +85,18 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     app.run("prepare", __doc__, FLAGS, main, argv)
 
 
-def _code_writer(workdir: str | None, drop_pixels: bool) -> "CodeWriter | None":
-    if workdir is None:
-        if drop_pixels:
+def _code_writer(values: flags.FlagValues) -> "CodeWriter | None":
+    if values.tokenize is None:
+        if values.drop_pixels:
             raise InputError("--drop_pixels needs --tokenize: a record without pixels and codes holds no image")
+        if values.scales or values.max_stretch is not None:
+            raise InputError("--scales and --max_stretch need --tokenize: without codes images keep their sizes")
         return None
+    if not all(v.strip().isdecimal() and int(v) for v in values.scales):
+        raise InputError(f"--scales is {','.join(values.scales)!r}; want whole numbers such as 192,256")
     from ugf_jax.generation.stored_codes import CodeWriter  # JAX is loaded only where it is needed
 
-    return CodeWriter(workdir, drop_pixels)
+    return CodeWriter(values.tokenize, values.drop_pixels, tuple(map(int, values.scales)), values.max_stretch)
 
 
 def _prepare(

@@ -21,21 +21,36 @@ BATCH = 16
 class CodeWriter:
     """Adds codes to records; a transform for `ugf_jax.data.prepare.prepare`.
 
-    Images are fitted to the buckets that the tokenizer was trained on, so a dataset of any shapes is coded with as many
-    compilations as there are buckets.
+    Images are fitted to buckets: those that the tokenizer was trained on, or others at the scales that are named. The sizes of
+    these are what a transformer will know of sizes; each is a compilation.
 
     Attributes:
       identity: what the codes depend on beside the images, JSON-compatible.
     """
 
-    def __init__(self, workdir: str | os.PathLike[str], drop_pixels: bool = False):
-        """Loads the tokenizer of the run in `workdir`; with `drop_pixels` the images themselves are not stored.
+    def __init__(
+        self,
+        workdir: str | os.PathLike[str],
+        drop_pixels: bool = False,
+        scales: tuple[int, ...] = (),
+        max_stretch: float | None = None,
+    ):
+        """Loads the tokenizer of the run in `workdir`.
+
+        Args:
+          workdir: of a run of stage `tokenizer`.
+          drop_pixels: do not store the images themselves.
+          scales: sides in pixels of the squares that buckets are made from; empty: those of the run.
+          max_stretch: how far an axis may be stretched against the other; smaller means more buckets. None: as in the run.
 
         Raises:
-          InputError: `workdir` holds no trained tokenizer.
+          InputError: `workdir` holds no trained tokenizer, or there are no such buckets.
         """
         self.tokenizer = ImageTokenizer.load(workdir)
-        self.settings = config.parse(DataSettings, self.tokenizer.config["data"], "config.data").bucket_settings
+        own = config.parse(DataSettings, self.tokenizer.config["data"], "config.data").bucket_settings
+        self.settings = dataclasses.replace(
+            own, scales=scales or own.scales, max_stretch=own.max_stretch if max_stretch is None else max_stretch
+        )
         self.buckets = make_buckets(self.settings)
         self.drop_pixels = drop_pixels
         master, auxiliary = self.tokenizer.settings.master, self.tokenizer.settings.auxiliary
