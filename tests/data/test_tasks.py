@@ -1,9 +1,11 @@
 """How the fixed layouts give way where room is short."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from ugf_jax.data.documents import SPAN_EXTRA
+from ugf_jax.data.documents import CODE, SPAN_EXTRA
 from ugf_jax.data.recipes import TASKS, RecipeSettings, TaskWeights, build, choose, lengths_of
 from ugf_jax.data.records import Record
 from ugf_jax.data.text import TextTokenizer
@@ -98,6 +100,23 @@ def test_memory_beyond_the_limit_leaves_only_documents_that_need_none(record):
         assert (made(record, task, 1000, auxiliary=kept - 1)[0] is None) == needs
         assert made(record, task, 1000, auxiliary=kept)[0].auxiliary == (kept if needs else 0)
         assert made(record, task, 1000, auxiliary=0, memory_dropout=1.0)[0].auxiliary == 0
+
+
+@pytest.mark.parametrize("task", ["caption", "question", "contrastive"])
+def test_a_drawn_image_is_trained_on_and_looked_at_only_when_complete(record, task):
+    record = dataclasses.replace(record, questions=record.questions[:1])
+    recipe, documents = made(record, task, 1000, drawn=1.0)
+    given, before = made(record, task, 1000)
+    assert recipe.drawn
+    assert (recipe.tokens, recipe.auxiliary) == (given.tokens, given.auxiliary)
+    (span,), (other,) = documents[0].spans, before[0].spans
+    assert (span.role, span.release) == ("generated", span.end)
+    assert (other.role, other.release) == ("context", other.start)
+    codes = documents[0].cells >= 0
+    assert (documents[0].kinds[codes] == CODE).all()
+    assert not before[0].kinds[codes].any()
+    np.testing.assert_array_equal(documents[0].tokens, before[0].tokens)
+    np.testing.assert_array_equal(documents[0].kinds[~codes], before[0].kinds[~codes])
 
 
 def test_an_empty_caption_makes_no_picture_to_ask_for(make_codes):

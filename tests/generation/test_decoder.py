@@ -29,7 +29,15 @@ BASE = FusionSettings(
 )
 CHANGES = {
     "base": {},
-    "no memory": {"cross_every": 0, "qk_norm": "layer", "query_bias": True, "tied": True, "head_features": 6, "depth": 2},
+    "no memory": {
+        "cross_every": 0,
+        "qk_norm": "layer",
+        "query_bias": True,
+        "tied": True,
+        "head_features": 6,
+        "depth": 2,
+        "cell_places": True,
+    },
     "bfloat16": {"cross_every": 1, "qk_norm": "none", "dtype": "bfloat16", "depth": 1},
 }
 

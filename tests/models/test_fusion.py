@@ -20,6 +20,7 @@ SETTINGS = FusionSettings(
     depth=4,
     heads=4,
     kv_heads=2,
+    cell_places=True,
     cross_every=2,
     gate=0.7,
     grid=GRID,

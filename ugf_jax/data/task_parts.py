@@ -32,6 +32,7 @@ class RecipeSettings:
     tasks: TaskWeights = setting(TaskWeights())
     caption_dropout: float = setting(0.1, FRACTION, "share of generated images without their caption, for guidance")
     memory_dropout: float = setting(0.1, FRACTION, "share of given images whose auxiliary memory is hidden")
+    drawn: float = setting(0.0, FRACTION, "share of given images that are trained on too, and looked at only afterwards")
     max_questions: int = setting(4, POSITIVE, "questions about one image in a document")
     length: int = setting(1024, POSITIVE, "most tokens of a document (of both, for contrastive)")
     auxiliary: int = setting(4096, NOT_NEGATIVE, "most positions of auxiliary memory of a document")
@@ -74,6 +75,7 @@ class Recipe:
       caption: number of the caption used, -1 for none.
       questions: numbers of the questions used, in order.
       dropped: numbers of the images whose memory is hidden.
+      drawn: the first image, though given, is trained on as well.
       pieces: pieces of the conversation that are kept.
       cut: tokens kept of the last text (caption, answer, text of the last piece), with its END where that is trained on.
     """
@@ -85,6 +87,7 @@ class Recipe:
     caption: int = -1
     questions: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()
+    drawn: bool = False
     pieces: int = 0
     cut: int = 0
 

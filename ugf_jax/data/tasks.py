@@ -3,6 +3,8 @@
 Captions and questions belong to the first image of a record.
 """
 
+from typing import Any, NamedTuple
+
 from ugf_jax.data.documents import SPAN_EXTRA, Document, Layout
 from ugf_jax.data.draws import Draws
 from ugf_jax.data.records import Record
@@ -36,18 +38,27 @@ def build_generate(recipe: Recipe, record: Record, text: TextTokenizer, words: V
     return (layout.image(0, record.codes[0], "generated").special(words.end, trained=True).document("generate"),)
 
 
-def _given_image(lengths: Lengths, draws: Draws, settings: RecipeSettings) -> tuple[int, int, tuple[int, ...]] | None:
-    """Tokens, auxiliary positions and numbers of the images that are dropped, of the first image as context."""
+class _Given(NamedTuple):
+    """The first image of a record as context: tokens and auxiliary positions of its span, and its role."""
+
+    tokens: int
+    auxiliary: int
+    role: dict[str, Any]
+
+
+def _given_image(lengths: Lengths, draws: Draws, settings: RecipeSettings) -> _Given | None:
     if not lengths.images:
         return None
     master, auxiliary = lengths.images[0]
     if draws.fraction() < settings.memory_dropout:
-        return master + SPAN_EXTRA, 0, (0,)
-    return (master + SPAN_EXTRA, auxiliary, ()) if auxiliary <= settings.auxiliary else None
+        return _Given(master + SPAN_EXTRA, 0, {"dropped": (0,)})
+    drawn = settings.drawn > 0 and draws.fraction() < settings.drawn
+    return _Given(master + SPAN_EXTRA, auxiliary, {"drawn": drawn}) if auxiliary <= settings.auxiliary else None
 
 
-def _role(recipe: Recipe, image: int) -> str:
-    return "dropped" if image in recipe.dropped else "context"
+def _role(recipe: Recipe) -> str:
+    """A drawn image is an image that was made earlier in the document: nothing sees its memory before it is complete."""
+    return "dropped" if recipe.dropped else "generated" if recipe.drawn else "context"
 
 
 def plan_caption(lengths: Lengths, draws: Draws, settings: RecipeSettings) -> Recipe | None:
@@ -55,17 +66,17 @@ def plan_caption(lengths: Lengths, draws: Draws, settings: RecipeSettings) -> Re
     given = _given_image(lengths, draws, settings)
     if given is None or not lengths.captions:
         return None
-    span, auxiliary, dropped = given
+    span, auxiliary, role = given
     number = draws.below(len(lengths.captions))
     fixed = ROLE + span + END + ROLE
     cut = min(lengths.captions[number] + END, settings.length - fixed)
-    return Recipe("caption", fixed + cut, auxiliary, caption=number, dropped=dropped, cut=cut) if cut > 0 else None
+    return Recipe("caption", fixed + cut, auxiliary, caption=number, **role, cut=cut) if cut > 0 else None
 
 
 def build_caption(recipe: Recipe, record: Record, text: TextTokenizer, words: VocabularySettings) -> tuple[Document, ...]:
     """The caption and its END are trained on."""
     caption = [*text.encode(record.captions[recipe.caption]), words.end][: recipe.cut]
-    layout = Layout(words).special(words.user).image(0, record.codes[0], _role(recipe, 0)).special(words.end)
+    layout = Layout(words).special(words.user).image(0, record.codes[0], _role(recipe)).special(words.end)
     return (layout.special(words.assistant).text(caption, trained=True).document("caption"),)
 
 
@@ -74,7 +85,7 @@ def plan_question(lengths: Lengths, draws: Draws, settings: RecipeSettings) -> R
     given = _given_image(lengths, draws, settings)
     if given is None or not lengths.questions:
         return None
-    tokens, auxiliary, dropped = given
+    tokens, auxiliary, role = given
     numbers: list[int] = []
     cut = 0
     for number in draws.some(len(lengths.questions), settings.max_questions):
@@ -86,7 +97,7 @@ def plan_question(lengths: Lengths, draws: Draws, settings: RecipeSettings) -> R
         cut = min(answer + END, room)
         tokens += fixed + cut
         numbers.append(number)
-    return Recipe("question", tokens, auxiliary, questions=tuple(numbers), dropped=dropped, cut=cut) if numbers else None
+    return Recipe("question", tokens, auxiliary, questions=tuple(numbers), **role, cut=cut) if numbers else None
 
 
 def build_question(recipe: Recipe, record: Record, text: TextTokenizer, words: VocabularySettings) -> tuple[Document, ...]:
@@ -96,7 +107,7 @@ def build_question(recipe: Recipe, record: Record, text: TextTokenizer, words: V
         question, answer = text.encode_many([record.questions[number][name] for name in ("question", "answer")])
         layout.special(words.user)
         if place == 0:
-            layout.image(0, record.codes[0], _role(recipe, 0))
+            layout.image(0, record.codes[0], _role(recipe))
         layout.text(question).special(words.end).special(words.assistant)
         layout.text([*answer, words.end][: recipe.cut if place == len(recipe.questions) - 1 else None], trained=True)
     return (layout.document("question"),)
@@ -122,17 +133,17 @@ def plan_contrastive(lengths: Lengths, draws: Draws, settings: RecipeSettings) -
     given = _given_image(lengths, draws, settings)
     if given is None or not lengths.captions:
         return None
-    span, auxiliary, dropped = given
+    span, auxiliary, role = given
     number = draws.below(len(lengths.captions))
     fixed = span + EMB + ROLE + EMB
     cut = min(lengths.captions[number], settings.length - fixed)
-    return Recipe("contrastive", fixed + cut, auxiliary, 2, caption=number, dropped=dropped, cut=cut) if cut > 0 else None
+    return Recipe("contrastive", fixed + cut, auxiliary, 2, caption=number, **role, cut=cut) if cut > 0 else None
 
 
 def build_contrastive(recipe: Recipe, record: Record, text: TextTokenizer, words: VocabularySettings) -> tuple[Document, ...]:
     """No token is trained on; the embeddings at EMB are."""
     caption = text.encode(record.captions[recipe.caption])[: recipe.cut]
-    image = Layout(words).image(0, record.codes[0], _role(recipe, 0)).embedding()
+    image = Layout(words).image(0, record.codes[0], _role(recipe)).embedding()
     return (
         image.document("contrastive"),
         Layout(words).special(words.user).text(caption).embedding().document("contrastive"),

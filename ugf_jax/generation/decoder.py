@@ -118,6 +118,8 @@ def _layers(
 ) -> jax.Array:
     """Hidden states after the final norm; the first `looking` rows look at auxiliary memory."""
     x = weights.embed[tokens.ids]
+    if weights.places is not None:
+        x = (x + weights.places[tokens.cells]).astype(x.dtype)
     angle = rope.angles(tokens.positions, settings.block.head_features, settings.rope_base)
     layer = 0
     for number, (blocks, cross) in enumerate(weights.groups):

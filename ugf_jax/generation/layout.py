@@ -77,12 +77,14 @@ class DecodeWeights:
 
     Attributes:
       embed: `[vocabulary, width]`.
+      places: what the cell of a token adds to that, `[cells + 1, width]`, the last row for none; None: nothing.
       groups: blocks of each group and, where there is memory, the cross-attention after them.
       norm: float32 `[width]`.
       head: `[width, vocabulary]`.
     """
 
     embed: jax.Array
+    places: jax.Array | None
     groups: tuple[tuple[tuple[BlockWeights, ...], CrossWeights | None], ...]
     norm: jax.Array
     head: jax.Array
@@ -99,7 +101,8 @@ def decode_weights(settings: FusionSettings, params: Mapping[str, Any]) -> Decod
         groups.append((blocks, _cross(settings, own) if settings.cross_every else None))
     table = params["embed"]["embedding"]
     head = table.T if settings.tied else params["head"]
-    return DecodeWeights(table.astype(dtype), tuple(groups), params["norm"]["scale"], head.astype(dtype))
+    places = _places(settings.grid) @ params["cell_place"]["kernel"] if settings.cell_places else None
+    return DecodeWeights(table.astype(dtype), places, tuple(groups), params["norm"]["scale"], head.astype(dtype))
 
 
 def head_norm(x: jax.Array, norm: Norm, epsilon: float) -> jax.Array:
@@ -143,8 +146,7 @@ def _norm_of(params: Mapping[str, Any], name: str) -> Norm:
 
 def _cross(settings: FusionSettings, params: Mapping[str, Any]) -> CrossWeights:
     block, cross = settings.block, params["cross"]
-    cells = jnp.append(jnp.arange(settings.grid**2), -1)
-    place = place_features(cell_places(cells, settings.grid)).astype(block.dtype)
+    place = _places(settings.grid).astype(block.dtype)
     output = jnp.tanh(params["gate"]) * cross["output"]["kernel"]
     null_value = cross["null_value"].astype(block.dtype)
     every_head = jnp.repeat(null_value, block.heads // block.kv_heads, axis=0).reshape(-1)
@@ -161,3 +163,8 @@ def _cross(settings: FusionSettings, params: Mapping[str, Any]) -> CrossWeights:
         output=output.astype(block.dtype),
         nothing=(every_head @ output).astype(block.dtype),
     )
+
+
+def _places(grid: int) -> jax.Array:
+    """Place features `[cells + 1, features]` of all cells, and last of none."""
+    return place_features(cell_places(jnp.append(jnp.arange(grid**2), -1), grid))

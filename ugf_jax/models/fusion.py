@@ -44,6 +44,7 @@ class FusionSettings:
     epsilon: float = setting(1e-5, POSITIVE, "of the norms")
     tied: bool = setting(False, doc="the embedding table is the output head too")
     code_levels: tuple[int, ...] = setting((), ("2 or more", lambda x: x >= 2), "FSQ levels: codes share parts; empty: none")
+    cell_places: bool = setting(False, doc="a master token's embedding tells its cell, so that nobody has to count tokens")
     dropout: float = setting(0.0, BELOW_ONE, "of what each layer adds")
     cross_every: int = setting(4, NOT_NEGATIVE, "blocks between two cross-attentions into memory; 0: no memory")
     gate: float = setting(0.0, doc="where the gates of the cross-attentions start; 0 leaves a pretrained model as it was")
@@ -154,6 +155,8 @@ class FusionTransformer(nn.Module):
             if not self.first_code:
                 raise ValueError("code_levels without first_code; want the id of the first master code")
             self.code_parts = self.param("code_parts", nn.initializers.normal(0.02), (sum(s.code_levels), s.width), jnp.float32)
+        if s.cell_places:
+            self.cell_place = Linear(s.width, kernel_init=nn.initializers.zeros)
         self.norm = RMSNorm(s.epsilon, jnp.dtype(s.dtype))
         if not s.tied:
             self.head = self.param("head", nn.initializers.normal(s.width**-0.5), (s.width, self.vocabulary), jnp.float32)
@@ -184,7 +187,11 @@ class FusionTransformer(nn.Module):
         """
         s = self.settings
         dtype = jnp.dtype(s.dtype)
-        x = self._table()[tokens.ids].astype(dtype)
+        place = place_features(cell_places(tokens.cells, s.grid))
+        x = self._table()[tokens.ids]
+        if s.cell_places:
+            x = x + self.cell_place(place)
+        x = x.astype(dtype)
         if continuous is not None:
             x = continuous.put_into(x)
         x = constrain_rows(x)
@@ -193,8 +200,7 @@ class FusionTransformer(nn.Module):
         cross = None
         if s.cross_every:
             memory = memory if memory is not None else self._nothing(tokens.ids.shape[0])
-            place = place_features(cell_places(tokens.cells, s.grid)).astype(dtype)
-            cross = place, memory, memory_visibility(tokens.segments, tokens.positions, memory)
+            cross = place.astype(dtype), memory, memory_visibility(tokens.segments, tokens.positions, memory)
         x, _ = self.layers(x, angle, causal, cross)
         return constrain_rows(self.norm(x))
 
