@@ -1,6 +1,7 @@
 """ugf export RUN OUT: put a trained model into one folder that can be given away.
 
-RUN is the work folder of a run of stage `unified`. OUT receives
+RUN is the work folder of a run of stage `unified`, or of stage `rlhf`: then all but the transformer is that of the model it
+started from. OUT receives
   config.json         settings of every part
   model.safetensors   all parameters, without the state of the optimizer
   tokenizer.json      the text tokenizer
@@ -9,9 +10,11 @@ RUN is the work folder of a run of stage `unified`. OUT receives
 Given again with the same runs the command changes nothing; a folder with another model is refused.
 
   ugf export runs/small_unified models/small --tokenizer=runs/small_tokenizer --detail=runs/small_detail --dtype=float16
+  ugf export runs/ppo models/ppo
   ugf generate "a red circle" --model=models/small
 """
 
+import json
 import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
@@ -20,6 +23,7 @@ from absl import flags
 
 from ugf_jax.cli import app
 from ugf_jax.errors import InputError
+from ugf_jax.feedback.rlhf.export import export_policy
 from ugf_jax.generation.export import export
 from ugf_jax.training.bundle import WEIGHTS
 
@@ -34,9 +38,13 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     """Exports a model."""
     if len(positional) != 2:
         raise InputError(f"want RUN and OUT, got {len(positional)} arguments (see ugf export --help)")
-    if not values.tokenizer:
-        raise InputError("--tokenizer=RUN is needed: the work folder of the tokenizer that the data were coded with")
     run, out = positional
+    policy = trained_by_feedback(run)
+    if not values.tokenizer and not policy:
+        raise InputError("--tokenizer=RUN is needed: the work folder of the tokenizer that the data were coded with")
+    for name in ("tokenizer", "detail", "card"):
+        if policy and values[name].value:
+            raise InputError(f"--{name}: {run} is a run of stage rlhf, whose model has one; leave the flag out")
     folder = pathlib.Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"OUT {folder}: a file is there; name a folder")
@@ -46,9 +54,21 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         if not path.is_file():
             raise InputError(f"--card: {path}: no such file")
         card = path.read_text(encoding="utf-8")
-    settings = export(run, values.tokenizer, values.detail, folder, values.dtype, card)
+    if policy:
+        settings = export_policy(run, folder, values.dtype)
+    else:
+        settings = export(run, values.tokenizer, values.detail, folder, values.dtype, card)
     megabytes = (folder / WEIGHTS).stat().st_size / 1e6
     print(f"{folder}: {megabytes:.1f} MB, training steps {settings.steps}")
+
+
+def trained_by_feedback(run: str) -> bool:
+    """Whether a folder is the work folder of a run of stage rlhf."""
+    try:
+        found = json.loads((pathlib.Path(run) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # `export` says what is wrong with it
+    return isinstance(found, dict) and found.get("stage") == "rlhf"
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:

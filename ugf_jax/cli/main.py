@@ -7,6 +7,7 @@
   ugf generate PROMPT         draw images from text
   ugf chat [QUESTION]         ask about images and draw, in a conversation
   ugf label --pictures=DIR    compare pictures on a web page: which is better?
+  ugf rate --output=DIR       let a program compare pictures of a model instead
   ugf export RUN OUT          put a trained model into one folder
 
 `ugf VERB --help` explains each. Every verb is also `python -m ugf_jax.cli.VERB`.
@@ -19,7 +20,7 @@ from typing import NoReturn
 
 from ugf_jax.errors import EXIT_BAD_INPUT, EXIT_DONE
 
-VERBS = ("prepare", "inspect", "train", "evaluate", "generate", "chat", "label", "export")
+VERBS = ("prepare", "inspect", "train", "evaluate", "generate", "chat", "label", "rate", "export")
 
 
 def run() -> NoReturn:

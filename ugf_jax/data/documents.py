@@ -61,6 +61,8 @@ class Document:
       spans: its images, in order.
       task: the task it was made for.
       embed: index of the EMB token, or -1.
+      features: int32 `[n]`, which of the features of all crops stands in the place of a token's embedding, else -1; None: none.
+      crops: uint8 `[crops, side, side, 3]`, what the vision tower sees; None: nothing.
     """
 
     tokens: np.ndarray
@@ -69,6 +71,8 @@ class Document:
     spans: tuple[Span, ...]
     task: str
     embed: int = -1
+    features: np.ndarray | None = None
+    crops: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
