@@ -23,7 +23,7 @@ def test_structure_has_an_id_of_its_own_for_everything(words):
 def test_ids_beyond_the_table_are_refused():
     with pytest.raises(InputError, match=r"v\.newline is 8803; want it below v\.total, 100"):
         config.parse(UniTokenVocabulary, {"text": 90, "total": 100, "eoi": 1, "boi": 2, "sep": 3, "end": 4}, "v")
-    with pytest.raises(InputError, match="vocabulary.sizes is 7; an image with a grid of 8"):
+    with pytest.raises(InputError, match=r"vocabulary\.sizes is 7; an image with a grid of 8"):
         UniTokenVocabulary(sizes=7).size_token(8)
 
 

@@ -1,8 +1,8 @@
 """AnyRes (Liu et al. 2024, LLaVA-NeXT): an image for a vision tower of one size, as a whole and in parts of higher resolution.
 
 The image is squashed to the tower's square (the *base* crop), and fitted into the canvas of several such squares that wastes
-least (a *pinpoint*), which is cut into crops. In the sequence come the features of the base crop, then those of the canvas row by
-row, without the rows or columns that are padding only, a newline after each row.
+least (a *pinpoint*), which is cut into crops. In the sequence come the features of the base crop, then those of the canvas, row
+by row, without the rows or columns that are padding only, a newline after each row.
 """
 
 import dataclasses
@@ -70,7 +70,7 @@ def crops(image: np.ndarray, settings: AnyResSettings) -> np.ndarray:
     size, picture = settings.size, Image.fromarray(image)
     found = [np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))]
     if settings.pinpoints:
-        canvas = _fitted(picture, choose(*image.shape[:2], settings.pinpoints))
+        canvas = _fitted(picture, choose(image.shape[0], image.shape[1], settings.pinpoints))
         rows, columns = canvas.shape[0] // size, canvas.shape[1] // size
         found += list(canvas.reshape(rows, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3))
     return np.stack(found)

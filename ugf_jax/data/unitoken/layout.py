@@ -115,7 +115,7 @@ class UniTokenLayout(Layout):
             return
         words, grid = self.vocabulary, self.vision.grid
         self._add([words.sep], TEXT)
-        numbers = anyres.features(*region.shape[:2], self.vision)
+        numbers = anyres.features(region.shape[0], region.shape[1], self.vision)
         before = sum(map(len, self._crops)) * grid**2
         self._places.append((len(self), np.where(numbers == NEWLINE, -1, numbers + before)))
         self._add(np.where(numbers == NEWLINE, words.newline, words.pad).tolist(), NOTHING)
