@@ -6,7 +6,8 @@
       --config.data.datasets="('data/rated/train',)" --config.evaluation.dataset=data/rated/validation
 
 `runs/model` is a model made by `ugf export`; without one it is the model that comes with the package. Pictures are drawn
-without guidance, which is half the work, and judged by what their master codes show; brightness is watched and never rewarded.
+without guidance, which is half the work, and judged by what their master codes show. The share that is wholly right and the
+brightness are watched and never rewarded.
 """
 
 from ugf_jax.config import config_dict
@@ -17,7 +18,8 @@ from ugf_jax.training.optimizer import GroupSettings
 
 def get_config(model=str(SHIPPED)):
     """64 pictures a step, each used twice."""
-    rewards = {"checker": RewardSettings("checker"), "brightness": RewardSettings("brightness", weight=0.0)}
+    watched = {kind: RewardSettings(kind, weight=0.0) for kind in ("right", "brightness")}
+    rewards = {"checker": RewardSettings("checker")} | watched
     config = config_dict(Settings(rewards=rewards))
     config.model = model
     config.steps = 60

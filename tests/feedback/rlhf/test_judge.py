@@ -8,7 +8,7 @@ import pytest
 
 from ugf_jax.data import shapes
 from ugf_jax.errors import InputError
-from ugf_jax.feedback.rlhf.judge import PictureJudge, Pictures, brightness, checker, find_reward
+from ugf_jax.feedback.rlhf.judge import PictureJudge, Pictures, brightness, checker, find_reward, right
 from ugf_jax.feedback.rlhf.prompts import Prompt
 from ugf_jax.feedback.rlhf.settings import RewardSettings
 from ugf_jax.training.bundle import load_bundle
@@ -19,9 +19,11 @@ RNG = np.random.default_rng(0)
 def test_the_checker_finds_what_a_prompt_requires():
     text, requirement, scene = shapes.prompt_and_scene(0, "train")
     pictures = [shapes.draw(scene, 96, 96), np.full((96, 96, 3), 255, np.uint8)]
-    right, wrong = checker(Pictures([Prompt(text, requirement)] * 2, [], pictures))
-    assert right == 1
-    assert wrong < 0.7
+    judged = Pictures([Prompt(text, requirement)] * 2, [], pictures)
+    good, bad = checker(judged)
+    assert good == 1
+    assert bad < 0.7
+    np.testing.assert_array_equal(right(judged), [1, 0])
     with pytest.raises(InputError, match="does not know what 'a dog' requires"):
         checker(Pictures([Prompt("a dog")], [], pictures[:1]))
 

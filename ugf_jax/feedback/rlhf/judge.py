@@ -1,6 +1,7 @@
 """What pictures are worth: codes become pictures, and each reward looks at them, on the host."""
 
 import dataclasses
+import functools
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -36,6 +37,20 @@ class Pictures:
     prompts: Sequence[Prompt]
     codes: Sequence[ImageCodes]
     pixels: Sequence[np.ndarray]
+
+    @functools.cached_property
+    def checked(self) -> np.ndarray:
+        """Share of what its prompt requires that each shows, float32 `[rows]`.
+
+        Raises:
+          InputError: a prompt of which it is not known what it requires.
+        """
+        scores = []
+        for prompt, pixels in zip(self.prompts, self.pixels, strict=True):
+            if prompt.requirement is None:
+                raise InputError(f"the checker does not know what '{prompt.text}' requires; want prompts of shapes")
+            scores.append(score(find(pixels).scene, prompt.requirement))
+        return np.array(scores, np.float32)
 
 
 Reward = Callable[[Pictures], np.ndarray]
@@ -126,7 +141,7 @@ def find_reward(settings: RewardSettings, path: str, bundle: Bundle | None = Non
         return lambda p: alignment([prompt.text for prompt in p.prompts], p.codes)
     if settings.kind == "function":
         return _imported(settings.source, path)
-    return {"checker": checker, "brightness": brightness}[settings.kind]
+    return {"checker": checker, "right": right, "brightness": brightness}[settings.kind]
 
 
 def _imported(source: str, path: str) -> Reward:
@@ -146,17 +161,13 @@ def _imported(source: str, path: str) -> Reward:
 
 
 def checker(pictures: Pictures) -> np.ndarray:
-    """Share of what its prompt requires that a picture shows, float32 `[rows]`.
+    """Share of what its prompt requires that a picture shows, float32 `[rows]`."""
+    return pictures.checked
 
-    Raises:
-      InputError: a prompt of which it is not known what it requires.
-    """
-    scores = []
-    for prompt, pixels in zip(pictures.prompts, pictures.pixels, strict=True):
-        if prompt.requirement is None:
-            raise InputError(f"the checker does not know what '{prompt.text}' requires; want prompts of shapes")
-        scores.append(score(find(pixels).scene, prompt.requirement))
-    return np.array(scores, np.float32)
+
+def right(pictures: Pictures) -> np.ndarray:
+    """1 for a picture that shows all that its prompt requires, else 0, float32 `[rows]`."""
+    return (pictures.checked == 1).astype(np.float32)
 
 
 def brightness(pictures: Pictures) -> np.ndarray:

@@ -71,7 +71,7 @@ class PreferenceSteps:
             frozen = self.frozen(state.params)
             with jax.set_mesh(mesh):
                 if update is None:
-                    update = self._compile_update(optimizer, stage, state)
+                    update = self.compile_update(optimizer, stage, state)
                 state, metrics = update(state, frozen, batch)
                 if self._limited:
                     metrics |= watch(state.params, frozen, batch)
@@ -133,7 +133,7 @@ class PreferenceSteps:
     def _answers(self, batch: Batch) -> Answers:
         return answers_of(rows_of(batch), self.distribution.vocabulary, self.distribution.cells)
 
-    def _compile_update(self, optimizer: optax.GradientTransformation, stage: Stage, state: TrainState) -> Any:
+    def compile_update(self, optimizer: optax.GradientTransformation, stage: Stage, state: TrainState) -> Any:
         """`(state, frozen, batch) → (state, metrics)`."""
         settings = self.settings.optimizer
 

@@ -12,7 +12,7 @@ from ugf_jax.training.settings import TrainSettings
 
 ALGORITHMS = ("ppo", "grpo", "dpo")
 PLACES = ("reward", "loss")
-REWARDS = ("checker", "learned", "alignment", "brightness", "function")
+REWARDS = ("checker", "right", "learned", "alignment", "brightness", "function")
 OF_DETAILS = ("learned", "alignment")  # rewards that look at auxiliary codes
 
 

@@ -107,14 +107,15 @@ def encoder(settings: Settings) -> Encoder:
     return Encoder(text, bundle.vocabulary, settings.prompts.length, grids)
 
 
-def build(settings: Settings, judge: Judge | None = None) -> Stage:
+def build(settings: Settings, judge: Judge | None = None, start: Pretrained | None = None) -> Stage:
     """The stage as functions.
 
     Args:
       settings: of the run.
       judge: what pictures are worth; None for the rewards of the settings.
+      start: what it starts from; None for that of the settings.
     """
-    start = find_pretrained(settings.model)
+    start = find_pretrained(settings.model) if start is None else start
     policy = Policy(settings, start)
     stage = Stage(
         name="rlhf",

@@ -64,7 +64,7 @@ class PolicySteps:
             frozen = self.studio.frozen(state.params)
             with jax.set_mesh(mesh):
                 if update is None:
-                    update = self._compile_update(optimizer, stage, state)
+                    update = self.compile_update(optimizer, stage, state)
                 answers = drawn.answers
                 if self.distribution.cut:
                     answers = find_kept(state.params, frozen.base, answers)
@@ -87,7 +87,7 @@ class PolicySteps:
 
         return step
 
-    def _compile_update(self, optimizer: optax.GradientTransformation, stage: Stage, state: TrainState) -> Any:
+    def compile_update(self, optimizer: optax.GradientTransformation, stage: Stage, state: TrainState) -> Any:
         """`(state, base, experience, key, number) → (state, metrics)`; the number of the step stays as it is."""
         settings = self.settings
 
@@ -131,6 +131,16 @@ class PolicySteps:
         ours, theirs = (self.policy.fusion(p, frozen.base) for p in (params, frozen.reference))
         apart, entropy = divergence(self.distribution, ours, theirs, first)
         return {"kl/after": jnp.mean(apart), "entropy/after": jnp.mean(entropy)}
+
+    def abstract_experience(self, state: TrainState, base: Any, batch: Batch) -> Experience:
+        """Shapes of what the updates of a step learn from; all arguments may be abstract."""
+        rows = batch["row"]
+        keys = jax.eval_shape(lambda: jax.random.key(0))
+        drawn = jax.eval_shape(self.studio.draw_all, state.params, base, batch, keys, rows)
+        answers = jax.eval_shape(self._find_kept, state.params, base, drawn.answers)
+        seen = jax.eval_shape(self._measure, state.params, base, answers)
+        rewards = dict.fromkeys(self.settings.rewards, jax.ShapeDtypeStruct(answers.codes.shape[:1], jnp.float32))
+        return jax.eval_shape(self._prepare, state.model_state, drawn, answers, seen, seen, rewards)[1]
 
     def _prepare(
         self,

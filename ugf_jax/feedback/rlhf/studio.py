@@ -59,7 +59,7 @@ class Studio:
     def open(self, mesh: jax.sharding.Mesh) -> None:
         """Says where programs run; before anything else."""
         self.mesh = mesh
-        self._draw = jax.jit(self._draw_all, out_shardings=sharding.replicated(mesh))
+        self._draw = jax.jit(self.draw_all, out_shardings=sharding.replicated(mesh))
 
     def frozen(self, params: Params) -> Frozen:
         """What is not trained; read when it is first wanted."""
@@ -125,7 +125,8 @@ class Studio:
         pixels = np.stack(painted).astype(np.float32) / 127.5 - 1
         return pixels.reshape(*masters.shape[:2], *pixels.shape[1:])
 
-    def _draw_all(self, params: Params, base: Any, batch: Batch, key: jax.Array, numbers: jax.Array) -> Drawn:
+    def draw_all(self, params: Params, base: Any, batch: Batch, key: jax.Array, numbers: jax.Array) -> Drawn:
+        """What `draw` compiles; `base` is what the policy shares with its reference."""
         samples, prompts = self.settings.sampler.samples, Tokens.of(batch)
         keys = row_keys(key, numbers, samples)
         fusion = self.policy.fusion(params, base)
