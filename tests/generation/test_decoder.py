@@ -14,6 +14,7 @@ from ugf_jax.generation.layout import decode_weights
 from ugf_jax.models.fusion import FusionSettings, FusionTransformer, Tokens
 from ugf_jax.models.fusion_block import Memory
 from ugf_jax.models.memory import MemorySettings
+from ugf_jax.models.rope import RopeScaling
 
 VOCABULARY, GRID, ROWS, LENGTH, READ, AUXILIARY = 40, 2, 2, 14, 5, 6
 BASE = FusionSettings(
@@ -33,6 +34,9 @@ CHANGES = {
         "cross_every": 0,
         "qk_norm": "layer",
         "query_bias": True,
+        "output_bias": True,
+        "mlp_bias": True,
+        "rope_scaling": RopeScaling(factor=3.0, original=12),
         "tied": True,
         "head_features": 6,
         "depth": 2,

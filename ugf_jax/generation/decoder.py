@@ -120,7 +120,7 @@ def _layers(
     x = weights.embed[tokens.ids]
     if weights.places is not None:
         x = (x + weights.places[tokens.cells]).astype(x.dtype)
-    angle = rope.angles(tokens.positions, settings.block.head_features, settings.rope_base)
+    angle = rope.angles(tokens.positions, settings.block.head_features, settings.rope_base, settings.rope_scaling)
     layer = 0
     for number, (blocks, cross) in enumerate(weights.groups):
         for block in blocks:
@@ -146,12 +146,15 @@ def _self_attention(
     query, key, value = jnp.split(y, (shape.heads, shape.heads + shape.kv_heads), axis=2)
     query = rope.rotate(head_norm(query, weights.query_norm, settings.epsilon), angle)
     key = rope.rotate(head_norm(key, weights.key_norm, settings.epsilon), angle)
-    return product(attention(query, key, value).reshape(*x.shape[:2], -1), weights.output)
+    y = product(attention(query, key, value).reshape(*x.shape[:2], -1), weights.output)
+    return y if weights.output_bias is None else y + weights.output_bias
 
 
 def _feed_forward(settings: FusionSettings, weights: BlockWeights, x: jax.Array) -> jax.Array:
-    gate, up = jnp.split(product(rms_norm(x, weights.mlp_norm, settings.epsilon), weights.gate_up), 2, axis=-1)
-    return product(jax.nn.silu(gate) * up, weights.down)
+    y = product(rms_norm(x, weights.mlp_norm, settings.epsilon), weights.gate_up)
+    gate, up = jnp.split(y if weights.gate_up_bias is None else y + weights.gate_up_bias, 2, axis=-1)
+    y = product(jax.nn.silu(gate) * up, weights.down)
+    return y if weights.down_bias is None else y + weights.down_bias
 
 
 def _cross_attention(

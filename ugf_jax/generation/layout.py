@@ -30,6 +30,7 @@ class BlockWeights:
       output: `[H · D, width]`.
       gate_up: `[width, 2 · hidden]`.
       down: `[hidden, width]`.
+      output_bias, gate_up_bias, down_bias: of these three, or None.
     """
 
     attention_norm: jax.Array
@@ -41,6 +42,9 @@ class BlockWeights:
     mlp_norm: jax.Array
     gate_up: jax.Array
     down: jax.Array
+    output_bias: jax.Array | None
+    gate_up_bias: jax.Array | None
+    down_bias: jax.Array | None
 
 
 @flax.struct.dataclass
@@ -125,17 +129,23 @@ def rms_norm(x: jax.Array, scale: jax.Array, epsilon: float) -> jax.Array:
 def _block(params: Mapping[str, Any], dtype: Any) -> BlockWeights:
     attention, mlp = params["attention"], params["mlp"]
     projections = [attention[name] for name in ("query", "key", "value")]
-    biases = [p["bias"] for p in projections if "bias" in p]
+
+    def bias(*parts: Mapping[str, Any]) -> jax.Array | None:
+        return jnp.concatenate([p["bias"] for p in parts]).astype(dtype) if "bias" in parts[0] else None
+
     return BlockWeights(
         attention_norm=params["attention_norm"]["scale"],
         qkv=jnp.concatenate([p["kernel"] for p in projections], axis=1).astype(dtype),
-        qkv_bias=jnp.concatenate(biases).astype(dtype) if biases else None,
+        qkv_bias=bias(*projections),
         query_norm=_norm_of(attention, "query_norm"),
         key_norm=_norm_of(attention, "key_norm"),
         output=attention["output"]["kernel"].astype(dtype),
         mlp_norm=params["mlp_norm"]["scale"],
         gate_up=jnp.concatenate([mlp["gate"]["kernel"], mlp["up"]["kernel"]], axis=1).astype(dtype),
         down=mlp["down"]["kernel"].astype(dtype),
+        output_bias=bias(attention["output"]),
+        gate_up_bias=bias(mlp["gate"], mlp["up"]),
+        down_bias=bias(mlp["down"]),
     )
 
 

@@ -29,13 +29,14 @@ class SwiGLU(nn.Module):
 
     hidden: int
     dtype: Any = jnp.float32
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[..., features]` to the same shape."""
-        gate = Linear(self.hidden, dtype=self.dtype, name="gate")(x)
-        up = Linear(self.hidden, dtype=self.dtype, name="up")(x)
-        down = Linear(x.shape[-1], dtype=self.dtype, kernel_init=nn.initializers.zeros, name="down")
+        gate = Linear(self.hidden, self.use_bias, self.dtype, name="gate")(x)
+        up = Linear(self.hidden, self.use_bias, self.dtype, name="up")(x)
+        down = Linear(x.shape[-1], self.use_bias, self.dtype, nn.initializers.zeros, name="down")
         return down(nn.silu(gate) * up)
 
 

@@ -21,6 +21,7 @@ from ugf_jax.models.fusion_block import BlockShape, FusionGroup, Memory, memory_
 from ugf_jax.models.linear import Linear, matmul
 from ugf_jax.models.memory import MemoryEncoder, MemorySettings
 from ugf_jax.models.places import cell_places, place_features
+from ugf_jax.models.rope import RopeScaling
 from ugf_jax.models.shared_codes import shared_table
 from ugf_jax.models.visible import IMPLEMENTATIONS, Visibility
 from ugf_jax.models.vision import Adapter, VisionSettings, VisionTower
@@ -40,7 +41,10 @@ class FusionSettings:
     hidden: int = setting(0, NOT_NEGATIVE, "features inside the SwiGLU; 0: about 8/3 of the width")
     qk_norm: str = setting("rms", one_of("none", "rms", "layer"), "none: Llama; rms: Qwen 3; layer: Chameleon")
     query_bias: bool = setting(False, doc="biases of query, key and value (Qwen 2.5)")
+    output_bias: bool = setting(False, doc="a bias of what attention adds")
+    mlp_bias: bool = setting(False, doc="biases of the feed-forward layers")
     rope_base: float = setting(10_000.0, POSITIVE, "of the rotary positions")
+    rope_scaling: RopeScaling | None = setting(None, doc="of the rotary positions (Llama 3.1); None: none")
     epsilon: float = setting(1e-5, POSITIVE, "of the norms")
     tied: bool = setting(False, doc="the embedding table is the output head too")
     code_levels: tuple[int, ...] = setting((), ("2 or more", lambda x: x >= 2), "FSQ levels: codes share parts; empty: none")
@@ -80,6 +84,8 @@ class FusionSettings:
             hidden=self.hidden or hidden_size(self.width),
             qk_norm=self.qk_norm,
             query_bias=self.query_bias,
+            output_bias=self.output_bias,
+            mlp_bias=self.mlp_bias,
             epsilon=self.epsilon,
             dropout=self.dropout,
             gate=self.gate,
@@ -195,7 +201,7 @@ class FusionTransformer(nn.Module):
         if continuous is not None:
             x = continuous.put_into(x)
         x = constrain_rows(x)
-        angle = rope.angles(tokens.positions, s.block.head_features, s.rope_base)
+        angle = rope.angles(tokens.positions, s.block.head_features, s.rope_base, s.rope_scaling)
         causal = Visibility.causal(tokens.segments, tokens.positions)
         cross = None
         if s.cross_every:

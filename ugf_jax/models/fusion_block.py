@@ -25,6 +25,8 @@ class BlockShape:
     hidden: int
     qk_norm: str
     query_bias: bool
+    output_bias: bool
+    mlp_bias: bool
     epsilon: float
     dropout: float
     gate: float
@@ -91,7 +93,7 @@ class SelfAttention(nn.Module):
         query = rope.rotate(HeadNorm(s.qk_norm, s.epsilon, s.dtype, name="query_norm")(query), angle)
         key = rope.rotate(HeadNorm(s.qk_norm, s.epsilon, s.dtype, name="key_norm")(key), angle)
         y = attend(query, key, value, visibility, s.attention, ordered=True)
-        output = Linear(s.width, dtype=s.dtype, kernel_init=nn.initializers.zeros, name="output")
+        output = Linear(s.width, s.output_bias, s.dtype, nn.initializers.zeros, name="output")
         return output(y.reshape(*x.shape[:2], -1))
 
 
@@ -160,7 +162,7 @@ class FusionBlock(nn.Module):
         normed = RMSNorm(s.epsilon, s.dtype, name="attention_norm")(x)
         x = x + drop(SelfAttention(s, name="attention")(normed, angle, visibility))
         normed = RMSNorm(s.epsilon, s.dtype, name="mlp_norm")(x)
-        return x + drop(SwiGLU(s.hidden, s.dtype, name="mlp")(normed))
+        return x + drop(SwiGLU(s.hidden, s.dtype, s.mlp_bias, name="mlp")(normed))
 
 
 class FusionGroup(nn.Module):

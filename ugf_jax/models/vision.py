@@ -38,6 +38,9 @@ class VisionSettings:
     depth: int = setting(27, POSITIVE, "blocks")
     heads: int = setting(16, POSITIVE, "attention heads")
     hidden: int = setting(4304, POSITIVE, "hidden features of the feed-forward layers")
+    resampling: str = setting(
+        "cubic", one_of("cubic", "linear"), "of positions: cubic: SigLIP; linear, antialiased: SigLIP 2 NaFlex"
+    )
     dtype: str = setting("float32", one_of("float32", "bfloat16"), "of the computation; parameters are float32")
     remat: bool = setting(False, doc="recompute blocks in the backward pass: less memory, a third more time")
 
@@ -70,7 +73,7 @@ class VisionTower(nn.Module):
         x = PatchEmbedding(s.patch, s.width, dtype, name="embed")(image[:, : rows * s.patch, : columns * s.patch])
         initial = nn.initializers.normal(s.width**-0.5)
         positions = self.param("positions", initial, (s.grid**2, s.width), jnp.float32)
-        x += interpolate(positions.reshape(s.grid, s.grid, s.width), rows, columns).astype(dtype)
+        x += interpolate(positions.reshape(s.grid, s.grid, s.width), rows, columns, s.resampling).astype(dtype)
         x = x.reshape(len(image), rows * columns, s.width)
 
         block = nn.remat(_Block, prevent_cse=False) if s.remat else _Block
@@ -134,14 +137,17 @@ class Adapter(nn.Module):
         return Linear(self.width, True, self.dtype, name="second")(y)
 
 
-def interpolate(grid: jax.Array, rows: int, columns: int) -> jax.Array:
-    """A grid of features `[rows, columns, features]` resampled to another size, by cubic convolution (Keys 1981).
+def interpolate(grid: jax.Array, rows: int, columns: int, resampling: str = "cubic") -> jax.Array:
+    """A grid of features `[rows, columns, features]` resampled to another size. The same size gives the same grid, bit for bit.
 
-    With Keys's a = -0.75, pixel centres at halves and the border repeated, as PyTorch's `bicubic` and hence Hugging Face's
-    interpolation of SigLIP's positions. The same size gives the same grid, bit for bit.
+    `cubic` is cubic convolution (Keys 1981) with a = -0.75, pixel centres at halves and the border repeated, as PyTorch's
+    `bicubic` and hence Hugging Face's interpolation of SigLIP's positions. `linear` is that of SigLIP 2's NaFlex towers: where
+    the grid becomes smaller, triangles as wide as the distance of the new positions.
     """
     if grid.shape[:2] == (rows, columns):
         return grid
+    if resampling == "linear":
+        return jax.image.resize(grid, (rows, columns, grid.shape[2]), "linear", precision=jax.lax.Precision.HIGHEST)
     down, across = (jnp.asarray(_cubic(new, old)) for new, old in zip((rows, columns), grid.shape[:2], strict=True))
     return jnp.einsum("ri,cj,ijf->rcf", down, across, grid, precision=jax.lax.Precision.HIGHEST)
 
