@@ -5,6 +5,7 @@
   ugf evaluate --tasks=generation,understanding,retrieval,likelihood --data=data/shapes/test --output=runs/shipped
   ugf evaluate --model=models/small --tasks=generation --limit=210 --output=runs/small
   ugf evaluate --workdir=runs/reward0 --ensemble=runs/reward1,runs/reward2 --tasks=reward --data=data/prefs/test
+  ugf evaluate --workdir=runs/ppo --model=models/ppo --tasks=policy --output=runs/ppo/evaluation
   ugf evaluate --workdir=runs/tok --model=models/small --tasks=reconstruction,generation --data=data/test --beside=shipped
 
 The output folder (by default `evaluation` in the work folder) receives
@@ -26,6 +27,9 @@ Tasks of a training run (--workdir):
   reward           runs of stage reward: held-out accuracy by prompt, calibration, agreement with the checker of `shapes`, and
                    what scores go along with (length of the prompt, brightness, colour). --ensemble names more runs, for
                    example of other seeds: their scores are averaged, and their disagreement is shown.
+
+  policy           a run of stage rlhf and, as --model, the model that `ugf export` made of it: held-out prompts with the same
+                   seeds before and after, checked by program, and the curves of the run. Needs no data.
 
 Tasks of a model made by `ugf export` (--model; by default the one that comes with the package):
   generation       pictures of held-out prompts (1,000, or --limit) in three sizes, checked by program: shape, colour, count,
@@ -69,7 +73,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     """Finds the run or model and its data, runs the tasks and writes the results."""
     if positional:
         raise InputError(f"unexpected argument '{positional[0]}'; everything is a flag (see ugf evaluate --help)")
-    subjects = {task.subject for task in tasks.find(values.tasks).values()}
+    subjects = {subject for task in tasks.find(values.tasks).values() for subject in task.subjects}
     workdir = _workdir(values, "run" in subjects)
     model = _model(values, "model" in subjects)
     output = app.output_folder(_place(values, workdir, subjects), "--output")

@@ -42,6 +42,14 @@ class Job:
     memory: bool = True
     ensemble: tuple[epath.Path, ...] = ()
 
+    def subjects(self, task: "Task") -> list[epath.Path]:
+        """The folders that a task evaluates.
+
+        Raises:
+          InputError: one was not named.
+        """
+        return [self.workdir if subject == "run" else self.folder for subject in task.subjects]
+
     @property
     def data(self) -> Dataset:
         """The dataset of a task that needs one.
@@ -125,12 +133,12 @@ class Task:
       version: rises whenever the same parameters and data would give other numbers.
       summary: what it measures.
       run: does it.
-      subject: what is evaluated: a "run" of training, or a "model" made by `ugf export`.
+      subjects: what is evaluated: a "run" of training, a "model" made by `ugf export`, or both.
       needs_data: whether it measures on a dataset.
     """
 
     version: int
     summary: str
     run: Callable[[Job], Outcome]
-    subject: str = "run"
+    subjects: tuple[str, ...] = ("run",)
     needs_data: bool = True

@@ -90,11 +90,11 @@ def run_likelihood(job: Job) -> Outcome:
 
 MODEL_TASKS = {
     "generation": Task(
-        generation.VERSION, "pictures of held-out prompts, checked by program", run_generation, "model", needs_data=False
+        generation.VERSION, "pictures of held-out prompts, checked by program", run_generation, ("model",), needs_data=False
     ),
-    "understanding": Task(understanding.VERSION, "questions about images: exact match by kind", run_understanding, "model"),
-    "retrieval": Task(retrieval.VERSION, "captions and images found by each other: R@1, R@5, R@10", run_retrieval, "model"),
-    "likelihood": Task(likelihood.VERSION, "bits a token of images and captions", run_likelihood, "model"),
+    "understanding": Task(understanding.VERSION, "questions about images: exact match by kind", run_understanding, ("model",)),
+    "retrieval": Task(retrieval.VERSION, "captions and images found by each other: R@1, R@5, R@10", run_retrieval, ("model",)),
+    "likelihood": Task(likelihood.VERSION, "bits a token of images and captions", run_likelihood, ("model",)),
 }
 
 

@@ -15,6 +15,7 @@ from ugf_jax.evaluation.comparison import comparison_section, read_results
 from ugf_jax.evaluation.history import read_history
 from ugf_jax.evaluation.job import Job, Outcome, Task
 from ugf_jax.evaluation.model_tasks import MODEL_TASKS
+from ugf_jax.evaluation.policy_task import POLICY_TASK
 from ugf_jax.evaluation.report import write_report
 from ugf_jax.evaluation.reward_task import REWARD_TASK
 from ugf_jax.evaluation.sample_log import SampleLog
@@ -73,6 +74,7 @@ TASKS = {
         reconstruction.VERSION, "images from master and auxiliary codes: PSNR, SSIM, bits, codebooks", run_reconstruction
     ),
     "reward": REWARD_TASK,
+    "policy": POLICY_TASK,
     **MODEL_TASKS,
 }
 
@@ -143,7 +145,7 @@ def evaluate(
     _check_complete(job, tasks.values())
     outcomes = {name: task.run(job) for name, task in tasks.items()}
     first = next(iter(outcomes.values()))
-    subject = job.workdir if next(iter(tasks.values())).subject == "run" else job.folder
+    subject = job.subjects(next(iter(tasks.values())))[0]
     about = {
         "command": command,
         "tasks": {name: task.version for name, task in tasks.items()},
@@ -166,7 +168,7 @@ def evaluate(
     if other is not None:
         sections.insert(0, comparison_section(results, other))
     page = epath.Path(report or job.output / "report.html")
-    named = dict.fromkeys((job.workdir if task.subject == "run" else job.folder).name for task in tasks.values())
+    named = dict.fromkeys(folder.name for task in tasks.values() for folder in job.subjects(task))
     write_report(page, f"Evaluation of {' and '.join(named)}", sections, about, first.config)
     return results | {"run": about}, [outcome.summary for outcome in outcomes.values()]
 
@@ -174,6 +176,6 @@ def evaluate(
 def _check_complete(job: Job, tasks: Iterable[Task]) -> None:
     """Says what is missing before anything is computed."""
     for task in tasks:
-        job.workdir if task.subject == "run" else job.folder  # noqa: B018
+        job.subjects(task)
         if task.needs_data:
             job.data  # noqa: B018
