@@ -47,7 +47,7 @@ def test_a_missing_file_is_named(copy, name):
 def test_a_cut_file_is_named(copy):
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"model\.safetensors: cannot be read"):
+    with pytest.raises(InputError, match=r"model\.safetensors: cut short"):
         load_bundle(copy)
 
 

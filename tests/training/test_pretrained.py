@@ -37,7 +37,7 @@ def test_only_what_is_wanted_is_read_and_lies_where_it_is_wanted(start, tiny_mod
         jax.tree.map(np.testing.assert_array_equal, value, stored[name])
     assert all(x.sharding == everywhere for x in jax.tree.leaves(params))
     wider = {"norm": {"scale": jax.ShapeDtypeStruct((7,), np.float32)}}
-    with pytest.raises(InputError, match=r"fusion/norm/scale is \(32,\); its config.json wants \(7,\)"):
+    with pytest.raises(InputError, match=r"fusion/norm/scale is \(32,\); want \(7,\)"):
         start.read(wider)
 
 

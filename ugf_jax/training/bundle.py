@@ -1,7 +1,7 @@
 """A complete model in one folder, as it is given away: everything that inference needs, and nothing of training.
 
 config.json           settings of every part, and where each came from
-model.safetensors     all parameters: `tokenizer/…`, `fusion/…`, `detail/…`
+model.safetensors     all parameters: `tokenizer/…`, `fusion/…`, `detail/…`; shards and an index where they are many
 tokenizer.json        the text tokenizer
 README.md             the model card
 """
@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ugf_jax import config
+from ugf_jax import config, tensor_files
 from ugf_jax.config import one_of, setting
 from ugf_jax.data.text import TextTokenizer
+from ugf_jax.data.unitoken.vocabulary import UniTokenVocabulary
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.json_files import write_json
@@ -30,15 +31,16 @@ from ugf_jax.models.tokenizer import TokenizerSettings
 from ugf_jax.models.unmasking import UnmaskSettings
 from ugf_jax.training.digests import named_leaves
 
-FORMAT, VERSION = "ugf-model", 1
+FORMAT, UNITOKEN, VERSION = "ugf-model", "ugf-unitoken", 1
 CONFIG, WEIGHTS, TEXT, CARD = "config.json", "model.safetensors", "tokenizer.json", "README.md"
+SHARDS = "model" + tensor_files.INDEX
 
 
 @dataclasses.dataclass(frozen=True)
 class BundleSettings:
     """What `config.json` says."""
 
-    format: str = setting(FORMAT, one_of(FORMAT))
+    format: str = setting(FORMAT, one_of(FORMAT, UNITOKEN))
     version: int = setting(VERSION, one_of(VERSION))
     tokenizer: TokenizerSettings = setting(TokenizerSettings())
     vocabulary: VocabularySettings = setting(VocabularySettings())
@@ -48,6 +50,15 @@ class BundleSettings:
     grids: tuple[tuple[int, int], ...] = setting((), doc="(rows, columns) of auxiliary positions that training saw")
     steps: dict[str, int] = setting({}, doc="training steps of each part")
     codes: str = setting("", doc="digest of the image tokenizer as it was trained; empty: not known")
+    imported: dict[str, Any] = setting({}, doc="config.json of the weights that it was made from; empty: trained here")
+
+
+@dataclasses.dataclass(frozen=True)
+class UniTokenSettings(BundleSettings):
+    """What `config.json` says of a model whose token ids are those of Chameleon."""
+
+    format: str = setting(UNITOKEN, one_of(UNITOKEN))
+    vocabulary: UniTokenVocabulary = setting(UniTokenVocabulary())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +136,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """
     folder = pathlib.Path(folder)
     settings = read_settings(folder)
-    try:
-        arrays = safetensors.numpy.load_file(folder / WEIGHTS)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{folder / WEIGHTS}: cannot be read ({error}); copy the model again") from error
+    arrays = {name: tensor.read() for name, tensor in tensor_files.read_folder(folder).items()}
     return Bundle(settings, _nested(arrays), TextTokenizer.load(os.fspath(folder / TEXT)))
 
 
@@ -140,13 +148,48 @@ def read_settings(folder: str | os.PathLike[str]) -> BundleSettings:
     """
     folder = pathlib.Path(folder)
     for name in (CONFIG, WEIGHTS, TEXT):
-        if not (folder / name).is_file():
+        if not (folder / name).is_file() and not (name == WEIGHTS and (folder / SHARDS).is_file()):
             raise InputError(f"{folder}: not a model (no {name}); make one from training runs with `ugf export`")
     try:
         values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / CONFIG}: cannot be read ({error})") from error
-    return config.parse(BundleSettings, values, str(folder / CONFIG))
+    unitoken = isinstance(values, dict) and values.get("format") == UNITOKEN
+    return config.parse(UniTokenSettings if unitoken else BundleSettings, values, str(folder / CONFIG))
+
+
+def is_bundle(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a model rather than a training run."""
+    path = pathlib.Path(folder)
+    return (path / TEXT).is_file() and (path / CONFIG).is_file() and not (path / "checkpoints").exists()
+
+
+def read_params(folder: str | os.PathLike[str], part: str, abstract: Any) -> Any:
+    """The parameters of one part of a model that are in the tree, on its shardings; each host reads its own shards only.
+
+    Args:
+      folder: of the model.
+      part: e.g. `fusion`.
+      abstract: tree of `jax.ShapeDtypeStruct`, shardings optional (default: the first device).
+
+    Raises:
+      InputError: the folder holds no model, or a parameter is missing or of another shape.
+    """
+    read_settings(pathlib.Path(folder))
+    found, wanted = tensor_files.read_folder(pathlib.Path(folder)), named_leaves(abstract)
+    for name, leaf in wanted.items():
+        own = found.get(f"{part}/{name}")
+        if own is None or own.shape != leaf.shape:
+            have = f"is {own.shape}" if own else "is missing"
+            raise InputError(f"{folder}: {part}/{name} {have}; want {leaf.shape}")
+    leaves = [_placed(found[f"{part}/{name}"], leaf) for name, leaf in wanted.items()]
+    return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+
+
+def _placed(tensor: tensor_files.Tensor, leaf: Any) -> jax.Array:
+    if leaf.sharding is None:
+        return jnp.asarray(tensor.read().astype(leaf.dtype))
+    return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda i: tensor.read(cast(Any, i)).astype(leaf.dtype))
 
 
 def check_shapes(found: Any, wanted: Any, where: str) -> None:
@@ -174,5 +217,5 @@ def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         place = tree
         for part in path:
             place = place.setdefault(part, {})
-        place[last] = jnp.asarray(array, jnp.float32 if np.issubdtype(array.dtype, np.floating) else array.dtype)
+        place[last] = jnp.asarray(array, jnp.float32 if jnp.issubdtype(array.dtype, jnp.floating) else array.dtype)
     return tree

@@ -7,17 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from ugf_jax import config
 from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import FusionSettings
-from ugf_jax.training.bundle import CONFIG, TEXT, load_bundle, read_settings
+from ugf_jax.training.bundle import TEXT, is_bundle, read_params, read_settings
 from ugf_jax.training.checkpoints import read_extras, restore_params
-from ugf_jax.training.digests import named_leaves
 from ugf_jax.training.frozen import plain_params, read_run, without_sharing
 from ugf_jax.training.stages import unified
 
@@ -61,7 +58,7 @@ def find_pretrained(folder: str | os.PathLike[str], key: str = "config.model") -
     path = pathlib.Path(folder)
     if not str(folder):
         raise InputError(f"{key} is empty; want a model made by `ugf export`, or the work folder of a run of stage 'unified'")
-    if (path / TEXT).is_file() and (path / CONFIG).is_file():
+    if is_bundle(path):
         return _exported(path)
     if not path.is_dir():
         raise InputError(f"{key}: {folder}: no such folder; want a model made by `ugf export`, or a run of stage 'unified'")
@@ -72,23 +69,10 @@ def _exported(folder: pathlib.Path) -> Pretrained:
     settings = read_settings(folder)
 
     def read(abstract: Any) -> Any:
-        found, wanted = named_leaves(load_bundle(folder).variables.get("fusion", {})), named_leaves(abstract)
-        for name, leaf in wanted.items():
-            if name not in found or found[name].shape != leaf.shape:
-                have = f"is {found[name].shape}" if name in found else "is missing"
-                raise InputError(f"{folder}: fusion/{name} {have}; its config.json wants {leaf.shape}")
-        leaves = [_placed(found[name], leaf.sharding) for name, leaf in wanted.items()]
-        return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+        return read_params(folder, "fusion", abstract)
 
     text = TextTokenizer.load(os.fspath(folder / TEXT)).digest
     return Pretrained(settings.model, settings.vocabulary, text, settings.codes, settings.steps.get("unified", 0), read)
-
-
-def _placed(value: Any, sharding: Any) -> jax.Array:
-    host = np.asarray(value)
-    if sharding is None:
-        return jnp.asarray(host)
-    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
 
 def _run(workdir: str | os.PathLike[str]) -> Pretrained:

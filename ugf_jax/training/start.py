@@ -8,6 +8,7 @@ from etils import epath
 
 from ugf_jax import config
 from ugf_jax.errors import InputError
+from ugf_jax.training.bundle import is_bundle, read_params
 from ugf_jax.training.checkpoints import Checkpointer, read_extras, restore_params, saved_arrays
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.state import TrainState
@@ -53,6 +54,10 @@ def find_start(
         _check(folder, settings, data, allow_data_change)
         step, state = restore_params(folder, abstract)  # reads only: the other run may still be going
         return Start(step, f"took over {settings.resume} at step {step}", state=state)
+    if settings.init_from and is_bundle(settings.init_from):
+        return Start(
+            0, f"parameters of {settings.init_from}", params=read_params(settings.init_from, "fusion", abstract.params)
+        )
     if settings.init_from:
         folder = _checkpoints(settings.init_from, "config.init_from")
         averaged = any(name.startswith("ema/") for name in saved_arrays(folder))

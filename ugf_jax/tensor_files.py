@@ -1,4 +1,6 @@
-"""One safetensors file, read tensor by tensor and trusted in nothing: a header is checked before any of its numbers is used.
+"""Safetensors files, read tensor by tensor and trusted in nothing: a header is checked before any of its numbers is used.
+
+A model is one file, or shards and an index `{"weight_map": {tensor: file}}` (Hugging Face). A file is
 
 8 bytes     length of the header, little endian
 header      JSON {name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, "__metadata__": {…}}
@@ -9,6 +11,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import re
 from typing import Any
 
 import ml_dtypes
@@ -30,6 +33,8 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
+INDEX = ".safetensors.index.json"
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 MAX_AXES = 8
 
@@ -48,12 +53,15 @@ class Tensor:
         """Bytes that it takes in the file."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def read(self) -> np.ndarray:
-        """Its values, in an array of their own.
+    def read(self, index: tuple[slice, ...] | None = None) -> np.ndarray:
+        """Its values or a part of them, in an array of their own.
 
         Raises:
           InputError: the file has become shorter.
         """
+        if index is not None and self.nbytes:
+            kept = np.memmap(self.file, np.uint8, "r", self.begin, (self.nbytes,))
+            return np.array(kept.view(self.dtype).reshape(self.shape)[index])
         with open(self.file, "rb") as file:
             file.seek(self.begin)
             values = np.fromfile(file, self.dtype, math.prod(self.shape))
@@ -93,6 +101,80 @@ def read_header(path: pathlib.Path) -> dict[str, Tensor]:
         state = "cut short" if size < end else "too long"
         raise InputError(f"{path}: {state}: {size} bytes, and its header tells of {end}; copy the file again")
     return tensors
+
+
+def read_folder(folder: pathlib.Path) -> dict[str, Tensor]:
+    """The tensors of all safetensors files of a folder that make up one model; empty where there are none.
+
+    Raises:
+      InputError: a file is missing or damaged, or does not hold what the index says.
+    """
+    found: dict[str, Tensor] = {}
+    for file, wanted in _files(folder).items():
+        tensors = read_header(file)
+        for name in wanted:
+            if name not in tensors:
+                raise InputError(f"{file}: {name} is missing; the index says that it is there")
+        for name in tensors:
+            if name in found:
+                raise InputError(f"{file}: {name} is in another file too")
+        found |= tensors
+    return found
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+      InputError: the file cannot be read, or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no JSON object")
+    return values
+
+
+def _files(folder: pathlib.Path) -> dict[pathlib.Path, list[str]]:
+    """The files of a folder, each with the tensors that the index expects in it."""
+    indices = sorted(p for p in folder.iterdir() if p.name.endswith(INDEX))
+    if indices:
+        return _indexed(indices[0])
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) > 1:
+        _check_shards(folder, found)
+    return {path: [] for path in found}
+
+
+def _indexed(index: pathlib.Path) -> dict[pathlib.Path, list[str]]:
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise InputError(f'{index}: has no "weight_map"')
+    files: dict[pathlib.Path, list[str]] = {}
+    for name, file in places.items():
+        if not isinstance(file, str) or pathlib.PurePath(file).name != file or not file.endswith(".safetensors"):
+            raise InputError(f"{index}: {name} is said to be in {file!r}; want the name of a safetensors file beside the index")
+        files.setdefault(index.parent / file, []).append(name)
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; {index.name} names it")
+    return dict(sorted(files.items()))
+
+
+def _check_shards(folder: pathlib.Path, files: list[pathlib.Path]) -> None:
+    """Refuses files that are not the shards of one model."""
+    matches = [_SHARD.fullmatch(path.name) for path in files]
+    kinds = {(m[1], m[3]) for m in matches if m}
+    if len(kinds) != 1 or None in matches:
+        raise InputError(f"{folder}: {len(files)} safetensors files and no index; name one of them, or add the index")
+    ((stem, count),) = kinds
+    there = {path.name for path in files}
+    for n in range(1, int(count) + 1):
+        name = f"{stem}-{n:05d}-of-{count}.safetensors"
+        if name not in there:
+            raise InputError(f"{folder / name}: no such file; the folder has {len(files)} of {int(count)} shards")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
