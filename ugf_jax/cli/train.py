@@ -55,7 +55,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     stage_type = stages.find(config_stage(values))
     settings = config.parse(stage_type.settings, values.config)
     workdir = app.output_folder(values.workdir, "--workdir")
-    join_processes(values)
+    join_processes(values, settings.heartbeat)
     use_compilation_cache(workdir)
     try:
         summary = train(settings, stage_type.build(settings), stage_type.data(settings), workdir, values.allow_data_change)
@@ -79,15 +79,16 @@ def config_stage(values: flags.FlagValues) -> Any:
         raise InputError(f"--config: {' '.join(str(error.__cause__ or error).split())}") from error
 
 
-def join_processes(values: flags.FlagValues) -> None:
-    """Starts `jax.distributed` where a flag asks for it."""
+def join_processes(values: flags.FlagValues, heartbeat: int) -> None:
+    """Starts `jax.distributed` where a flag asks for it; after `heartbeat` silent seconds a process counts as lost."""
+    waits: dict[str, Any] = {"shutdown_timeout_seconds": LEAVING_SECONDS, "heartbeat_timeout_seconds": heartbeat}
     if values.coordinator:
         if values.num_processes is None or values.process_id is None:
             raise InputError("--coordinator needs --num_processes and --process_id")
         several = (values.coordinator, values.num_processes, values.process_id)
-        jax.distributed.initialize(*several, shutdown_timeout_seconds=LEAVING_SECONDS)
+        jax.distributed.initialize(*several, **waits)
     elif values.distributed:
-        jax.distributed.initialize(shutdown_timeout_seconds=LEAVING_SECONDS)
+        jax.distributed.initialize(**waits)
 
 
 def leave_the_others(error: InputError) -> NoReturn:

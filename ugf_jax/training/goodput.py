@@ -26,6 +26,7 @@ class Goodput:
       clock: seconds that only grow.
       wall: seconds since 1970.
       interval: least seconds between two marks that are not saves.
+      watch: what each section stands in, for example `Watchdog.section`.
     """
 
     def __init__(
@@ -35,10 +36,13 @@ class Goodput:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         interval: float = 30.0,
+        watch: Callable[[str], contextlib.AbstractContextManager[None]] = lambda name: contextlib.nullcontext(),
     ):
+        self.watch = watch
         self.clock, self.wall, self.interval = clock, wall, interval
         self.seconds = dict.fromkeys(SECTIONS, 0.0)
         self.stack: list[str] = []
+        self.step = 0
         self.last = self.last_mark = clock()
         self.started = wall()
         self.history = JsonLines(epath.Path(workdir) / "runs.jsonl") if write else None
@@ -53,13 +57,15 @@ class Goodput:
         self._settle()
         self.stack.append(name)
         try:
-            yield
+            with self.watch(name):
+                yield
         finally:
             self._settle()
             self.stack.pop()
 
     def resumed(self, step: int) -> None:
         """Says from which step this process goes on (0: from the start); what earlier ones did beyond it was lost."""
+        self.step = step
         self.past.append({"event": "start", "step": step, "time": round(self.started, 3)})
         self.lost, self.down = _lost(self.past), _down(self.past)
         if self.history:
@@ -67,14 +73,15 @@ class Goodput:
 
     def mark(self, step: int, saved: bool = False) -> None:
         """Notes that `step` was reached, if the last mark is old or the step was `saved`; for every log line and save."""
+        self.step = step
         if self.history and (saved or self.clock() - self.last_mark >= self.interval):
             self.last_mark = self.clock()
             self._record({"event": "mark", "step": step})
 
-    def stop(self, cause: str, step: int) -> None:
-        """Notes how the process ended, e.g. `"done"` or `"preempted"`."""
+    def stop(self, cause: str, step: int | None = None) -> None:
+        """Notes how the process ended, e.g. `"done"` or `"preempted"`; by default at the last step that was marked."""
         if self.history:
-            self._record({"event": "stop", "step": step, "cause": cause})
+            self._record({"event": "stop", "step": self.step if step is None else step, "cause": cause})
 
     def summary(self) -> dict[str, float]:
         """Seconds of all processes so far: the sections (`step` without what was lost), `lost`, `down`; `runs`; `goodput`.

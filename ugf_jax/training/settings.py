@@ -7,6 +7,7 @@ from ugf_jax.config import NOT_NEGATIVE, POSITIVE
 from ugf_jax.errors import InputError
 from ugf_jax.training.optimizer import OptimizerSettings
 from ugf_jax.training.sharding import MeshSettings
+from ugf_jax.training.watchdog import WatchdogSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +44,14 @@ class TrainSettings:
     log_every: int = config.setting(20, POSITIVE, "steps")
     max_bad_steps: int = config.setting(20, POSITIVE, "updates in a row that may be skipped for a loss that is not finite")
     tensorboard: bool = False
+    heartbeat: int = config.setting(100, POSITIVE, "seconds without a sign of another process after which all give up")
     resume: str = ""
     init_from: str = ""
     mesh: MeshSettings = config.setting(MeshSettings())
     optimizer: OptimizerSettings = config.setting(OptimizerSettings())
     checkpoint: CheckpointSettings = config.setting(CheckpointSettings())
     evaluation: EvaluationSettings = config.setting(EvaluationSettings())
+    watchdog: WatchdogSettings = config.setting(WatchdogSettings())
 
     def validate(self, path: str) -> None:
         """Refuses combinations that contradict each other."""

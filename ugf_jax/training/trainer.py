@@ -29,6 +29,7 @@ from ugf_jax.training.stage import Stage
 from ugf_jax.training.start import find_start
 from ugf_jax.training.state import TrainState, init_state, make_step
 from ugf_jax.training.terms import check_terms
+from ugf_jax.training.watchdog import Watchdog
 
 LOOK_AT = 4  # batches in which every objective must be seen alive
 
@@ -67,7 +68,10 @@ def _train(
 ) -> dict[str, Any] | None:
     preemption = opened.enter_context(Preemption())
     first_process = jax.process_index() == 0
-    clock = Goodput(workdir, write=first_process)
+    watchdog = Watchdog(settings.watchdog, workdir, jax.process_index())
+    clock = Goodput(workdir, write=first_process, watch=watchdog.section)
+    watchdog.hung = lambda section: clock.stop(f"hung: {section}")
+    opened.enter_context(watchdog)
     with clock.section("init"):
         mesh = sharding.make_mesh(settings.mesh)
         process = jax.process_index(), jax.process_count()
