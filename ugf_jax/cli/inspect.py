@@ -1,4 +1,4 @@
-"""ugf inspect DATA: what a prepared dataset holds.
+"""ugf inspect DATA: what a prepared dataset holds. ugf inspect RUN: what has happened to a training run.
 
 DATA is a folder made by `ugf prepare`. Shows
   - records and images, what was refused and why
@@ -15,6 +15,11 @@ With --documents=N it shows instead what the transformer reads: N records as doc
 and from where each image's auxiliary codes may be seen. The dataset must hold codes (`ugf prepare --tokenize=RUN`).
 
   ugf inspect data/coded/train --documents=3 --task=question
+
+RUN is the work folder of a run of `ugf train`. Shows each start and how it ended, the steps that were lost, where the time went
+(goodput), checkpoints and the newest metrics. It may still be running, and nothing is changed; --output=DIR keeps results.json.
+
+  ugf inspect runs/demo/unified
 """
 
 import dataclasses
@@ -25,8 +30,10 @@ from typing import Any, NoReturn
 import numpy as np
 import rich.console
 from absl import flags
+from etils import epath
 
 from ugf_jax.cli import app
+from ugf_jax.cli.run_view import results, show_run
 from ugf_jax.cli.tables import print_table
 from ugf_jax.data.buckets import Assigner, BucketSettings, make_buckets
 from ugf_jax.data.contact_sheet import contact_sheet
@@ -40,6 +47,7 @@ from ugf_jax.data.text import TextTokenizer, visible
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.json_files import write_json
+from ugf_jax.training.run_history import RUNS, read_run_history
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("output", None, "folder for contact_sheet.png and results.json (default: DATA/inspect)", flag_values=FLAGS)
@@ -58,6 +66,9 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     """Inspects a prepared dataset."""
     if len(positional) != 1:
         raise InputError(f"want one DATA folder, got {len(positional)} arguments (see ugf inspect --help)")
+    if (epath.Path(positional[0]) / RUNS).exists():
+        _inspect_run(epath.Path(positional[0]), values)
+        return
     dataset = open_dataset(positional[0])
     if values.documents:
         _print_documents(dataset, values)
@@ -89,6 +100,15 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the verb."""
     app.run("inspect", __doc__, FLAGS, main, argv)
+
+
+def _inspect_run(workdir: epath.Path, values: flags.FlagValues) -> None:
+    if values.documents:
+        raise InputError(f"--documents: {workdir} is a training run; name a prepared dataset")
+    history = read_run_history(workdir)
+    show_run(workdir, history)
+    if values.output:
+        write_json(app.output_folder(values.output, "--output") / "results.json", {"inspect": results(history)})
 
 
 def _print_documents(dataset: Dataset, values: flags.FlagValues) -> None:

@@ -1,7 +1,7 @@
 """ugf: train one model that understands and generates images and text.
 
   ugf prepare SOURCE OUT      bring images and text of any layout into one fast format
-  ugf inspect DATA            what a prepared dataset holds: counts, shapes, a contact sheet
+  ugf inspect DATA or RUN     what a prepared dataset holds; what has happened to a run
   ugf train --config=FILE     run a training stage, resume it, or start it over
   ugf evaluate --workdir=DIR  measure a checkpoint offline and write a report
   ugf generate PROMPT         draw images from text

@@ -90,12 +90,7 @@ class Goodput:
         """
         self._settle()
         total = {name: self.earlier.get(name, 0.0) + self.seconds[name] for name in SECTIONS}
-        everything = sum(total.values())
-        total["step"] -= self.lost
-        runs = max(1, sum(line.get("event") == "start" for line in self.past))
-        goodput = total["step"] / everything if everything > 0 else 0.0
-        split = {name: round(seconds, 3) for name, seconds in (total | {"lost": self.lost, "down": self.down}).items()}
-        return split | {"runs": runs, "goodput": round(goodput, 4)}
+        return _summary(total, self.lost, self.down, self.past)
 
     def goodput(self) -> float:
         """The share of time, between 0 and 1, spent in steps that were not lost."""
@@ -112,6 +107,19 @@ class Goodput:
         self.history.append(
             line | {"time": round(self.wall(), 3), "seconds": {name: round(s, 3) for name, s in self.seconds.items()}}
         )
+
+
+def summarize(lines: list[dict[str, Any]]) -> dict[str, float]:
+    """`Goodput.summary` of what `runs.jsonl` tells, without the run."""
+    return _summary(_totals(lines), _lost(lines), _down(lines), lines)
+
+
+def _summary(total: dict[str, float], lost: float, down: float, lines: list[dict[str, Any]]) -> dict[str, float]:
+    everything = sum(total.values())
+    split = {**total, "step": total["step"] - lost, "lost": lost, "down": down}
+    runs = max(1, sum(line.get("event") == "start" for line in lines))
+    goodput = split["step"] / everything if everything > 0 else 0.0
+    return {name: round(seconds, 3) for name, seconds in split.items()} | {"runs": runs, "goodput": round(goodput, 4)}
 
 
 def _totals(lines: list[dict[str, Any]]) -> dict[str, float]:

@@ -1,0 +1,90 @@
+"""ugf import SOURCE OUT: take over the weights of another project.
+
+SOURCE is a folder in the layout of Hugging Face: Llama 2 or 3, Qwen 2.5, Qwen 3, Chameleon, Lumina-mGPT or UniToken. Which of
+them it is, is told from its files. OUT becomes a model like those of `ugf export`:
+  config.json         settings of every part, and the config.json of SOURCE
+  model.safetensors   all parameters; shards and an index where they are many
+  tokenizer.json      the text tokenizer, with what belongs to it
+  README.md           the model card
+
+A text model gets what images need: ids of codes and sizes, whose embeddings are the mean of all others, and cross-attention
+into auxiliary memory, whose gates are 0: its logits stay what they were. Chameleon has ids of its own and gets nothing unless
+--memory is given. Tensors are read one by one: a model may be larger than memory.
+
+  ugf import Llama-3.2-1B models/llama --dry-run
+  ugf import Llama-3.2-1B models/llama --image_tokenizer=runs/tokenizer
+  ugf train --config=experiments/small_unified.py --workdir=runs/llama --config.init_from=models/llama
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import NoReturn
+
+import jax
+from absl import flags
+
+from ugf_jax.cli import app
+from ugf_jax.errors import InputError
+from ugf_jax.interop.importing import DTYPES, import_model
+from ugf_jax.interop.plan import Additions, plan_import
+from ugf_jax.interop.source import open_source
+from ugf_jax.models.memory import MemorySettings
+from ugf_jax.training.frozen import load_tokenizer
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_bool("dry-run", False, "say what SOURCE is and what becomes of each tensor; write nothing", flag_values=FLAGS)
+flags.DEFINE_enum("dtype", "", ["", *DTYPES], "in which weights are stored; empty: as in SOURCE", flag_values=FLAGS)
+flags.DEFINE_string("vision", None, "folder of a SigLIP vision tower to look through", flag_values=FLAGS)
+flags.DEFINE_string("text_tokenizer", "", "a tokenizer.json; empty: that of SOURCE", flag_values=FLAGS)
+flags.DEFINE_string("image_tokenizer", None, "work folder of the image tokenizer whose codes it will learn", flag_values=FLAGS)
+flags.DEFINE_bool("memory", None, "give it auxiliary memory; default: text models only", flag_values=FLAGS)
+flags.DEFINE_integer("cross_every", 0, "blocks between two looks at it; 0: as many as fit, at most 4", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "of what is new", flag_values=FLAGS)
+
+
+def main(positional: Sequence[str], values: flags.FlagValues) -> None:
+    """Imports a model."""
+    if len(positional) != 2 and not (values["dry-run"].value and len(positional) == 1):
+        raise InputError(f"want SOURCE and OUT, got {len(positional)} arguments (see ugf import --help)")
+    vision = open_source(values.vision) if values.vision else None
+    source = open_source(positional[0])
+    plan = plan_import(source, _additions(values, source.config.get("model_type") == "chameleon"), vision)
+    print(f"{source.path}: {plan.what}")
+    plan.check()
+    if values["dry-run"].value:
+        print("\n".join(plan.table()))
+        return
+    import_model(plan, positional[1], values.dtype, values.text_tokenizer, values.seed)
+    size = sum(file.stat().st_size for file in pathlib.Path(positional[1]).glob("*.safetensors"))
+    print(f"{positional[1]}: {size / 1e6:.1f} MB, {len(plan.new)} of {len(plan.shapes)} parameters new")
+
+
+def _additions(values: flags.FlagValues, chameleon: bool) -> Additions | None:
+    """What the flags ask for; None where Chameleon stays as it is."""
+    wanted = not chameleon if values.memory is None else values.memory
+    if not wanted and values.cross_every:
+        raise InputError("--cross_every without memory; leave it out, or add --memory")
+    if chameleon and not wanted:
+        return None
+    known = Additions(memory=MemorySettings() if wanted else None, cross_every=values.cross_every)
+    if not values.image_tokenizer:
+        return known
+    tokenizer = load_tokenizer(values.image_tokenizer).settings
+    auxiliary = tokenizer.auxiliary
+    memory = MemorySettings(groups=auxiliary.groups, codes=auxiliary.quantizer.codes, levels=auxiliary.levels)
+    return Additions(
+        codes=tokenizer.master.quantizer.codes,
+        memory=memory if wanted else None,
+        cross_every=values.cross_every,
+        grid=tokenizer.master.grid,
+    )
+
+
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs the verb."""
+    jax.config.update("jax_platforms", "cpu")  # files to files: no accelerator is wanted
+    app.run("import", __doc__, FLAGS, main, argv)
+
+
+if __name__ == "__main__":
+    run()
