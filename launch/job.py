@@ -80,9 +80,10 @@ def run(verb: str, doc: str, own: flags.FlagValues, main: Main, argv: Sequence[s
     overrides = [a for a in arguments if a.startswith(OVERRIDE)]
 
     def with_job(positional: Sequence[str], values: flags.FlagValues) -> None:
+        job = make(values, overrides)
         if positional:
             raise InputError(f"unexpected argument '{positional[0]}'; everything is a flag (see --help)")
-        main(make(values, overrides), values)
+        main(job, values)
 
     app.run(verb, doc, own, with_job, [a for a in arguments if not a.startswith(OVERRIDE)])
 
