@@ -21,6 +21,25 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}")
 
 
+@pytest.fixture
+def bucket(monkeypatch):
+    """`gs://ours`, an object store in memory: nothing is asked of a network."""
+    import fsspec
+    from etils.epath import backend
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Store(MemoryFileSystem):
+        protocol = ("gs", "gcs")
+        store, pseudo_dirs = {}, [""]
+        _strip_protocol = classmethod(lambda cls, path: MemoryFileSystem._strip_protocol(path.removeprefix("gs://")))
+
+    monkeypatch.setattr(
+        backend.fsspec_backend, "fs", lambda path: Store() if path[:5] == "gs://" else fsspec.filesystem("file")
+    )
+    monkeypatch.setattr("etils.epath.gpath._is_zonal_gcs_bucket", lambda bucket: False)
+    return "gs://ours"
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """Folder of a whole model with random parameters: 2×2 master codes, patches of 8 pixels, all parts there are."""

@@ -17,12 +17,14 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from array_record.python import array_record_data_source
 
+from ugf_jax.data import stores
 from ugf_jax.data.records import Record, unpack
 from ugf_jax.errors import InputError
 
@@ -35,6 +37,7 @@ VERSION = 1
 INDEX_NAME = "index.arrow"
 MANIFEST_NAME = "manifest.json"
 QUARANTINE_NAME = "quarantine.jsonl"
+_ASKED_AT_ONCE = 32  # files of an object store
 
 SCHEMA = pa.schema(
     [
@@ -83,8 +86,7 @@ class Dataset:
         self._source = array_record_data_source.ArrayRecordDataSource(
             [_Shard(os.fspath(folder / s["name"]), s["records"]) for s in shards]
         )
-        with pa.memory_map(os.fspath(folder / INDEX_NAME)) as mapped:
-            self.table = pa.ipc.open_file(mapped).read_all()
+        self.table = stores.read_table(folder / INDEX_NAME)
 
     def __len__(self) -> int:
         return self.num_rows
@@ -189,7 +191,7 @@ class Dataset:
           InputError: a file whose content is not what was written.
         """
         for entry in _files(self.manifest):
-            with open(self.folder / entry["name"], "rb") as file:
+            with (self.folder / entry["name"]).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if digest != entry["sha256"]:
                 raise InputError(
@@ -200,21 +202,25 @@ class Dataset:
 def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
     """Opens a prepared dataset; sizes of files are checked, their content is not (see `Dataset.verify`).
 
+    Args:
+      folder: on a disk or in an object store (`gs://…`).
+
     Raises:
       InputError: the folder is not a prepared dataset, or a file of it is missing or has the wrong size.
     """
-    folder = pathlib.Path(folder)
+    folder = stores.as_path(folder)
     manifest = read_manifest(folder)
-    for entry in _files(manifest):
-        path = folder / entry["name"]
+    entries = _files(manifest)
+    for entry in entries:
         if pathlib.PurePath(entry["name"]).name != entry["name"]:
             raise InputError(f"{folder / MANIFEST_NAME}: '{entry['name']}' is not a plain file name")
-        if not path.is_file():
-            raise InputError(f"{path}: missing; copy it back or prepare the dataset again")
-        if path.stat().st_size != entry["bytes"]:
-            raise InputError(
-                f"{path}: {path.stat().st_size} bytes, want {entry['bytes']}; copy it again or prepare the dataset again"
-            )
+    paths = [folder / entry["name"] for entry in entries]
+    with futures.ThreadPoolExecutor(_ASKED_AT_ONCE if stores.is_remote(folder) else 1) as pool:  # a store answers slowly
+        for path, entry, found in zip(paths, entries, pool.map(stores.size, paths), strict=True):
+            if found is None:
+                raise InputError(f"{path}: missing; copy it back or prepare the dataset again")
+            if found != entry["bytes"]:
+                raise InputError(f"{path}: {found} bytes, want {entry['bytes']}; copy it again or prepare the dataset again")
     return Dataset(folder, manifest)
 
 

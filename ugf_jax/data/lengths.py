@@ -6,13 +6,13 @@ Python object exists for any other, however many there are.
 """
 
 import os
-import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from ugf_jax.data import stores
 from ugf_jax.data.recipes import Lengths
 
 _COUNT = pa.uint32()
@@ -70,9 +70,8 @@ class LengthTable:
     """The lengths of all records of a dataset; safe to read from many threads."""
 
     def __init__(self, path: str | os.PathLike[str]):
-        """Maps the file into memory."""
-        with pa.memory_map(os.fspath(pathlib.Path(path))) as mapped:
-            batches = pa.ipc.open_file(mapped).read_all().to_batches()
+        """Maps the file into memory, or fetches it from an object store."""
+        batches = stores.read_table(stores.as_path(path)).to_batches()
         self._starts = np.cumsum([0] + [batch.num_rows for batch in batches])
         self._batches = [tuple(_views(_column(batch, field)) for field in SCHEMA) for batch in batches]
 

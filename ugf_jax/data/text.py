@@ -16,6 +16,7 @@ from typing import Any
 import tokenizers
 
 import ugf_jax
+from ugf_jax.data.stores import as_path
 from ugf_jax.errors import InputError
 
 SHIPPED = pathlib.Path(ugf_jax.__file__).parent / "assets" / "text" / "tokenizer.json"
@@ -52,7 +53,7 @@ class TextTokenizer:
         Raises:
           InputError: the file is missing or is not a tokenizer.
         """
-        return _load(pathlib.Path(path) if path else SHIPPED)
+        return _load(as_path(path) if path else SHIPPED)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without anything added to it.
