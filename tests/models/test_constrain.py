@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ugf_jax.models.constrain import constrain_rows
+from ugf_jax.models.constrain import constrain_columns, constrain_rows
 from ugf_jax.training import sharding
 from ugf_jax.training.sharding import MeshSettings
 
@@ -18,3 +18,14 @@ def test_rows_are_split_over_the_data_axes():
     with jax.set_mesh(mesh):
         spread = jax.jit(lambda x: constrain_rows(x * 2))(jnp.ones((8, 3)))
     assert {shard.data.shape for shard in spread.addressable_shards} == {(2, 3)}
+
+
+def test_what_is_looked_up_lies_like_the_table():
+    x = jnp.ones((2, 3, 8))
+    assert constrain_columns(x) is x
+    mesh = jax.make_mesh((2, 4, 1), ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3)
+    with jax.set_mesh(mesh):
+        spread = jax.jit(lambda x: constrain_columns(x * 2))(x)
+        odd = jnp.ones((2, 3, 6))
+        assert constrain_columns(odd) is odd  # a table of six features lies whole
+    assert spread.sharding.shard_shape(spread.shape) == (1, 3, 2)

@@ -53,6 +53,24 @@ def test_chunks_bound_the_memory_of_logits():
     assert temporaries(32) < temporaries(0) / 4
 
 
+@pytest.mark.parametrize("width", [8, 6])  # split over fsdp, and whole because 4 does not divide it
+def test_devices_that_gather_the_head_once_find_the_same(width):
+    mesh = jax.make_mesh((2, 4, 1), ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3)
+    rng = np.random.default_rng(1)
+    hidden, kernel = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((8, 6, width), (width, 16)))
+    targets = jnp.asarray(rng.integers(0, 16, (8, 6)))
+
+    def loss(hidden, kernel):
+        return jnp.sum(token_losses(hidden, kernel, targets, 2).nll * jnp.arange(6))
+
+    alone = jax.value_and_grad(loss, (0, 1))(hidden, kernel)
+    with jax.set_mesh(mesh):
+        step = jax.jit(jax.value_and_grad(loss, (0, 1)))
+        together = step(jax.device_put(hidden, jax.P(("data", "fsdp"))), jax.device_put(kernel, jax.P(None, "tensor")))
+    for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_what_has_no_weight_does_not_count():
     values, weights = jnp.array([[1.0, jnp.pi], [5.0, 7.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0]])
     assert float(mean(values, weights)) == 3.0

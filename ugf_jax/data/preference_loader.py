@@ -68,6 +68,13 @@ class PairShape:
         return f"pairs of {self.row.length} tokens and {self.row.auxiliary} auxiliary positions"
 
 
+def pair_specs(row: RowShape, groups: int, pairs: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Shape and dtype of every array of a batch of `pairs`, of codes with so many groups a position."""
+    of_row = row_specs(row, groups)
+    arrays = {name: ((pairs, 2, *shape), dtype) for name, (shape, dtype) in of_row.items() if name not in _NOT_NEEDED}
+    return {**arrays, **dict.fromkeys(("weights", "prompt_weights"), ((pairs,), np.float32))}
+
+
 class PreferenceLoader:
     """Endless batches of preferences.
 
@@ -124,9 +131,7 @@ class PreferenceLoader:
 
     def specs(self, bucket: PairShape) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Global shape and dtype of every array of a batch."""
-        pairs, of_row = self.settings.pairs, row_specs(bucket.row, self.kind.groups)
-        arrays = {name: ((pairs, 2, *shape), dtype) for name, (shape, dtype) in of_row.items() if name not in _NOT_NEEDED}
-        return {**arrays, **dict.fromkeys(("weights", "prompt_weights"), ((pairs,), np.float32))}
+        return pair_specs(bucket.row, self.kind.groups, self.settings.pairs)
 
     def summary(self) -> str:
         """One line for the log: preferences, prompts, batches, and what is left out or cut."""

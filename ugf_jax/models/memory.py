@@ -69,13 +69,14 @@ class NeighbourBlock(nn.Module):
 
     settings: MemorySettings
     dtype: Any = jnp.float32
+    rows: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, seen: jax.Array) -> tuple[jax.Array, None]:
         """`[chunks, chunk, width]` to the same shape; the pair is what a scan expects.
 
         Args:
-          x: positions in chunks, batch entries one after the other.
+          x: positions in chunks, `rows` batch entries one after the other.
           seen: bool `[chunks, 1, chunk, 3 · chunk]` from `neighbours`.
         """
         s = self.settings
@@ -85,30 +86,37 @@ class NeighbourBlock(nn.Module):
             return y if name == "value" else HeadNorm("rms", 1e-5, self.dtype, name=f"{name}_norm")(y)
 
         normed = RMSNorm(dtype=self.dtype, name="attention_norm")(x)
-        y = attend(heads("query"), around(heads("key")), around(heads("value")), seen)
+        key, value = (around(heads(name), self.rows) for name in ("key", "value"))
+        y = attend(heads("query"), key, value, seen)
         x = x + Linear(s.width, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="output")(y.reshape(x.shape))
         normed = RMSNorm(dtype=self.dtype, name="mlp_norm")(x)
         return x + SwiGLU(hidden_size(s.width), self.dtype, name="mlp")(normed), None
 
 
-def around(x: jax.Array, fill: int = 0) -> jax.Array:
-    """`[chunks, chunk, ...]` to `[chunks, 3 · chunk, ...]`: chunk before, own, after; `fill` where there is none."""
-    x = jnp.pad(x, ((1, 1), *((0, 0) for _ in x.shape[1:])), constant_values=fill)
-    return jnp.concatenate([x[:-2], x[1:-1], x[2:]], axis=1)
+def around(x: jax.Array, rows: int, fill: int = 0) -> jax.Array:
+    """`[chunks, chunk, ...]` to `[chunks, 3 · chunk, ...]`: chunk before, own, after; `fill` where there is none.
+
+    Chunks of one row do not meet those of the next, which may lie on another device.
+    """
+    y = x.reshape(rows, -1, *x.shape[1:])
+    y = jnp.pad(y, ((0, 0), (1, 1), *((0, 0) for _ in x.shape[1:])), constant_values=fill)
+    y = jnp.concatenate([y[:, :-2], y[:, 1:-1], y[:, 2:]], axis=2)
+    return y.reshape(x.shape[0], -1, *x.shape[2:])
 
 
-def neighbours(images: jax.Array, chunk: int) -> jax.Array:
+def neighbours(images: jax.Array, chunk: int, rows: int = 1) -> jax.Array:
     """Which keys of `around` a query sees: those of its image, at most `chunk` positions away.
 
     Args:
       images: int32 `[chunks, chunk]`; no two batch entries share a number.
       chunk: positions in a chunk.
+      rows: batch entries, one after the other.
 
     Returns:
       bool `[chunks, 1, chunk, 3 · chunk]`.
     """
     distance = jnp.arange(3 * chunk)[None] - chunk - jnp.arange(chunk)[:, None]
-    return ((images[:, :, None] == around(images, -2)[:, None]) & (jnp.abs(distance) <= chunk))[:, None]
+    return ((images[:, :, None] == around(images, rows, -2)[:, None]) & (jnp.abs(distance) <= chunk))[:, None]
 
 
 class MemoryEncoder(nn.Module):
@@ -144,7 +152,7 @@ class MemoryEncoder(nn.Module):
             scan = nn.scan(
                 NeighbourBlock, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=nn.broadcast, length=s.depth
             )
-            x, _ = scan(s, self.dtype, name="blocks")(x, neighbours(images, s.chunk))
+            x, _ = scan(s, self.dtype, batch, name="blocks")(x, neighbours(images, s.chunk, batch))
             x = x.reshape(batch, positions + room, s.width)[:, :positions]
         return RMSNorm(dtype=self.dtype, name="norm")(x)
 

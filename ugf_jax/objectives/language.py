@@ -1,10 +1,15 @@
 """Next-token prediction: cross entropy without keeping the logits of a whole batch, and the z-loss."""
 
+import functools
+
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 from ugf_jax.models.linear import matmul
+
+ROWS, WIDTH = ("data", "fsdp"), "fsdp"  # mesh axes that rows, and the width of the head, are split over
 
 
 @flax.struct.dataclass
@@ -34,6 +39,28 @@ def token_losses(hidden: jax.Array, kernel: jax.Array, targets: jax.Array, chunk
     positions = hidden.shape[1]
     if not chunk or chunk >= positions:
         return _losses(hidden, kernel, targets)
+    mesh = jax.sharding.get_abstract_mesh()
+    axes = [axis for axis in ROWS if axis in mesh.axis_names and axis not in mesh.manual_axes]
+    if len(axes) < len(ROWS) or hidden.shape[0] % (mesh.shape[ROWS[0]] * mesh.shape[ROWS[1]]):
+        return _in_chunks(hidden, kernel, targets, chunk)
+    # Each device gathers the head once, and its gradient is scattered once: left to the compiler, once a chunk.
+    spread = kernel.shape[0] % mesh.shape[WIDTH] == 0
+    local = functools.partial(_with_whole_head, chunk=chunk, spread=spread)
+    rows, head = P(ROWS), P(WIDTH if spread else None)
+    return jax.shard_map(local, in_specs=(rows, head, rows), out_specs=rows, axis_names=set(ROWS))(hidden, kernel, targets)
+
+
+def _with_whole_head(hidden: jax.Array, kernel: jax.Array, targets: jax.Array, chunk: int, spread: bool) -> TokenLosses:
+    # Each device's own sum of gradients is scattered first; only its part is then summed over the other rows of devices.
+    kernel = jax.lax.pcast(kernel.astype(hidden.dtype), tuple(a for a in ROWS if not spread or a != WIDTH), to="varying")
+    if spread:
+        kernel = jax.lax.all_gather(kernel, WIDTH, tiled=True)
+    # Sent in the dtype of the computation; gradients of chunks are added up in float32.
+    return _in_chunks(hidden, kernel.astype(jnp.float32), targets, chunk)
+
+
+def _in_chunks(hidden: jax.Array, kernel: jax.Array, targets: jax.Array, chunk: int) -> TokenLosses:
+    positions = hidden.shape[1]
     room = -positions % chunk
 
     def cut(x: jax.Array) -> jax.Array:

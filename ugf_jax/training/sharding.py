@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -48,18 +49,41 @@ class MeshSettings:
 def make_mesh(settings: MeshSettings, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """The mesh `(data, fsdp, tensor)` over `devices` (default: all).
 
+    Neighbours in the mesh are neighbours on the network. Several slices of TPU are joined along `data` alone, its slowest
+    part: between them pass gradients, once a step.
+
     Raises:
-      InputError: the axes do not multiply to the number of devices.
+      InputError: the axes do not multiply to the number of devices, or slices do not divide `data`.
     """
     devices = jax.devices() if devices is None else list(devices)
+    shape = mesh_shape(settings, len(devices))
+    return Mesh(_placed(shape, devices), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def mesh_shape(settings: MeshSettings, devices: int) -> list[int]:
+    """Devices along each of `AXES`.
+
+    Raises:
+      InputError: they do not multiply to the number of devices.
+    """
     shape = [settings.data, settings.fsdp, settings.tensor]
     if -1 in shape:
         known = -int(np.prod(shape))
-        shape[shape.index(-1)] = max(len(devices) // known, 1)
-    if int(np.prod(shape)) != len(devices):
+        shape[shape.index(-1)] = max(devices // known, 1)
+    if int(np.prod(shape)) != devices:
         sizes = " x ".join(f"{a} {n}" for a, n in zip(AXES, shape, strict=True))
-        raise InputError(f"config.mesh: {sizes} needs {int(np.prod(shape))} devices; there are {len(devices)}")
-    return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+        raise InputError(f"config.mesh: {sizes} needs {int(np.prod(shape))} devices; there are {devices}")
+    return shape
+
+
+def _placed(shape: list[int], devices: list[jax.Device]) -> np.ndarray:
+    slices = len({getattr(d, "slice_index", 0) for d in devices}) if devices[0].platform == "tpu" else 1
+    if slices == 1:
+        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    if shape[0] % slices:
+        raise InputError(f"config.mesh.data is {shape[0]}; want a multiple of the {slices} slices, which only it may span")
+    inside = [shape[0] // slices, *shape[1:]]
+    return mesh_utils.create_hybrid_device_mesh(inside, [slices, 1, 1], devices, allow_split_physical_axes=True)
 
 
 def path_name(path: Sequence[Any]) -> str:

@@ -48,13 +48,17 @@ class Settings(ImageTrainSettings):
     sampling: UnmaskSettings = config.setting(UnmaskSettings(), doc="how evaluation draws codes")
 
 
-def build(settings: Settings) -> Stage:
+def build(settings: Settings, frozen: FrozenTokenizer | None = None) -> Stage:
     """The stage as functions.
+
+    Args:
+      settings: of the run.
+      frozen: the tokenizer; None for that of the settings.
 
     Raises:
       InputError: `settings.tokenizer` is not the work folder of a tokenizer run.
     """
-    frozen = find_tokenizer(settings.tokenizer)
+    frozen = find_tokenizer(settings.tokenizer) if frozen is None else frozen
     tokenizer = DualTokenizer(frozen.settings)
     model = DetailModel(settings.model, frozen.settings.auxiliary)
     digits, groups = model.digits, frozen.settings.auxiliary.groups

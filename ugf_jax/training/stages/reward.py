@@ -79,9 +79,9 @@ def check_data(start: Pretrained, loader: PreferenceLoader) -> None:
             raise InputError(f"config.data.datasets: codes with {name} {theirs}; config.model was trained on {name} {ours}")
 
 
-def build(settings: Settings) -> Stage:
-    """The stage as functions."""
-    start = find_pretrained(settings.model)
+def build(settings: Settings, start: Pretrained | None = None) -> Stage:
+    """The stage as functions; `start` is what it starts from, None for that of the settings."""
+    start = find_pretrained(settings.model) if start is None else start
     shape = without_heads(start.model, settings.dropout)
     model = RewardModel(shape, start.vocabulary.total)
     training_model = RewardModel(shape, start.vocabulary.total, train=True)
