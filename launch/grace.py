@@ -12,6 +12,7 @@ from ugf_jax.json_files import JsonLines
 
 UNMEASURED = 600  # seconds
 SLACK = 30.0  # seconds to notice the signal and to end
+IN_ORDER = ("done", "preempted")  # ends that waited for the last save; one that hung, say, measures its own limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ def measure(lines: Sequence[dict[str, Any]]) -> Measured | None:
     for line in lines:
         if line.get("event") == "start":
             before = line | {"seconds": {}}
-        elif "seconds" in line and before:
+        elif "seconds" in line and before and line.get("cause", "done") in IN_ORDER:
             spent = {name: seconds - before["seconds"].get(name, 0.0) for name, seconds in line["seconds"].items()}
             steps = line["step"] - before["step"]
             evaluation = max(evaluation, spent.get("evaluation", 0.0))

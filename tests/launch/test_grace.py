@@ -70,6 +70,12 @@ def test_a_run_that_was_killed_shows_no_writing_so_that_of_its_saves_stands_in(t
     assert found.write == found.save == pytest.approx(2)
 
 
+def test_a_run_that_hung_does_not_measure_its_hanging(tmp_path):
+    write_run(tmp_path / "a", cause=None)
+    write_run(tmp_path / "b", write=3600.0, cause="hung: checkpoint")
+    assert grace.from_run(str(tmp_path / "a"))[0] == grace.from_run(str(tmp_path / "b"))[0]
+
+
 def test_without_a_save_there_is_nothing_to_go_by(tmp_path):
     with pytest.raises(InputError, match=r"--grace_from: .*runs.jsonl tells of no save"):
         grace.from_run(str(tmp_path))
