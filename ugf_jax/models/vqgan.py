@@ -1,7 +1,8 @@
 """The convolutional VQ-GAN (Esser et al. 2021; Gafni et al. 2022) with the layers and names of Chameleon's image tokenizer.
 
 Module names are those of its published weights (`down.0.block.1.conv1` is here `down_0/block_1/conv1`), so that importing is
-renaming and transposing. With the default settings and a `vq` quantizer of 8,192 codes of 256 features it is that network.
+renaming and transposing. With the default settings and a `vq` quantizer of 8,192 codes of 256 features it is that network. With
+`attention` and 16,384 codes of 8 features it is VQ-16 of LlamaGen (Sun et al. 2024) and Janus (Wu et al. 2024).
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ class VQGANSettings:
     multipliers: tuple[int, ...] = setting((1, 1, 2, 2, 4), POSITIVE, "channels at each resolution, times `channels`")
     blocks: int = setting(2, POSITIVE, "residual blocks a resolution in the encoder; the decoder has one more")
     latent: int = setting(256, POSITIVE, "channels between encoder and quantizer")
+    attention: bool = setting(False, doc="attention after each residual block of the lowest resolution")
 
     @property
     def patch(self) -> int:
@@ -116,6 +118,7 @@ class Resolution(nn.Module):
     channels: int
     blocks: int
     resample: str | None
+    attention: bool = False
     dtype: Any = jnp.float32
     remat: bool = False
 
@@ -125,6 +128,8 @@ class Resolution(nn.Module):
         block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
         for i in range(self.blocks):
             x = block(self.channels, self.dtype, name=f"block_{i}")(x)
+            if self.attention:
+                x = AttentionBlock(self.dtype, name=f"attn_{i}")(x)
         if self.resample:
             x = {"downsample": Downsample, "upsample": Upsample}[self.resample](self.dtype, name=self.resample)(x)
         return x
@@ -143,9 +148,10 @@ class Encoder(nn.Module):
         s = self.settings
         x = _conv(s.channels, self.dtype, "conv_in")(x)
         for i, multiplier in enumerate(s.multipliers):
-            resample = None if i == len(s.multipliers) - 1 else "downsample"
+            lowest = i == len(s.multipliers) - 1
+            resample, attention = None if lowest else "downsample", s.attention and lowest
             channels = s.channels * multiplier
-            x = Resolution(channels, s.blocks, resample, self.dtype, self.remat, name=f"down_{i}")(x)
+            x = Resolution(channels, s.blocks, resample, attention, self.dtype, self.remat, name=f"down_{i}")(x)
         x = Middle(self.dtype, name="mid")(x)
         return _conv(s.latent, self.dtype, "conv_out")(nn.swish(_norm(self.dtype, "norm_out")(x)))
 
@@ -164,9 +170,9 @@ class Decoder(nn.Module):
         x = _conv(s.channels * s.multipliers[-1], self.dtype, "conv_in")(x)
         x = Middle(self.dtype, name="mid")(x)
         for i, multiplier in reversed(list(enumerate(s.multipliers))):
-            resample = "upsample" if i else None
+            resample, attention = "upsample" if i else None, s.attention and i == len(s.multipliers) - 1
             channels = s.channels * multiplier
-            x = Resolution(channels, s.blocks + 1, resample, self.dtype, self.remat, name=f"up_{i}")(x)
+            x = Resolution(channels, s.blocks + 1, resample, attention, self.dtype, self.remat, name=f"up_{i}")(x)
         return _conv(3, self.dtype, "conv_out")(nn.swish(_norm(self.dtype, "norm_out")(x)))
 
 
