@@ -33,7 +33,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
-INDEX = ".safetensors.index.json"
+WHOLE, INDEX = "model.safetensors", ".safetensors.index.json"
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 MAX_AXES = 8
@@ -142,6 +142,8 @@ def _files(folder: pathlib.Path) -> dict[pathlib.Path, list[str]]:
     indices = sorted(p for p in folder.iterdir() if p.name.endswith(INDEX))
     if indices:
         return _indexed(indices[0])
+    if (folder / WHOLE).is_file():  # others beside it are not of the model
+        return {folder / WHOLE: []}
     found = sorted(folder.glob("*.safetensors"))
     if len(found) > 1:
         _check_shards(folder, found)

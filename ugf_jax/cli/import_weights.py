@@ -71,9 +71,9 @@ def _additions(values: flags.FlagValues, chameleon: bool) -> Additions | None:
         return known
     tokenizer = load_tokenizer(values.image_tokenizer).settings
     auxiliary = tokenizer.auxiliary
-    memory = MemorySettings(groups=auxiliary.groups, codes=auxiliary.quantizer.codes, levels=auxiliary.levels)
+    memory = MemorySettings(groups=auxiliary.groups, codes=auxiliary.quantizer.codebook_size, levels=auxiliary.levels)
     return Additions(
-        codes=tokenizer.master.quantizer.codes,
+        codes=tokenizer.master.quantizer.codebook_size,
         memory=memory if wanted else None,
         cross_every=values.cross_every,
         grid=tokenizer.master.grid,

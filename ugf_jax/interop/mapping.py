@@ -46,6 +46,27 @@ def patches(side: int, channels: int = 3) -> Change:
     )
 
 
+def more_rows(rows: int, total: int) -> Change:
+    """A table of `rows` embeddings, continued to `total` with their mean: no logit of a new row is ever the largest."""
+
+    def forward(x: Any) -> Any:
+        mean = np.mean(x, axis=0, dtype=np.float32).astype(x.dtype)
+        return np.concatenate([x, np.broadcast_to(mean, (total - rows, *mean.shape))])
+
+    return Change(f"{total - rows} rows of the mean added", forward, lambda x: x[:rows]) if total > rows else SAME
+
+
+def then(first: Change, second: Change) -> Change:
+    """One change after another."""
+    if SAME in (first, second):
+        return second if first is SAME else first
+    return Change(
+        f"{first.name}, {second.name}",
+        lambda x: second.forward(first.forward(x)),
+        lambda x: first.backward(second.backward(x)),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """How a parameter is made.

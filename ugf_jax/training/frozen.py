@@ -1,6 +1,7 @@
 """Trained tokenizers and transformers, read for stages that build on one and for inference."""
 
 import dataclasses
+import functools
 import os
 from typing import Any
 
@@ -121,12 +122,17 @@ def plain_params(settings: unified.Settings, params: Any) -> Any:
 
 def abstract_params(settings: Any) -> Any:
     """Shapes of the parameters of a transformer with these `model` and `vocabulary` settings."""
+    return jax.eval_shape(functools.partial(fresh_params, settings), jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def fresh_params(settings: Any, key: jax.Array) -> Any:
+    """The parameters of such a transformer before any training."""
     model = FusionTransformer(settings.model, settings.vocabulary.total, first_code=settings.vocabulary.first_code)
     zeros = jnp.zeros((1, 1), jnp.int32)
     batch = dict.fromkeys(("tokens", "segments", "positions", "cells"), zeros)
     batch |= dict.fromkeys(("aux_segments", "aux_releases", "aux_levels"), zeros)
     batch |= {"aux_codes": jnp.zeros((1, 1, settings.model.memory.groups), jnp.int32), "aux_places": jnp.zeros((1, 1, 4))}
-    return jax.eval_shape(lambda: model.init(jax.random.key(0), batch, method="everything"))["params"]
+    return model.init(key, batch, method="everything")["params"]
 
 
 def everywhere(abstract: Any) -> Any:
