@@ -29,6 +29,7 @@ class TextTokenizer:
     Attributes:
       size: one more than the largest id.
       digest: SHA-256 of the file.
+      added: ids of the added tokens, by what they look like.
     """
 
     def __init__(self, content: bytes, name: str):
@@ -44,6 +45,7 @@ class TextTokenizer:
         added = sorted((token["content"] for token in settings["added_tokens"]), key=len, reverse=True)
         unknown = settings["model"].get("unk_token"), settings["model"].get("unk_id")  # text may well be unknown
         self._special = {i for a in added if (i := self._tokenizer.token_to_id(a)) != unknown[1] and a != unknown[0]}
+        self.added = {a: i for a in added if (i := self._tokenizer.token_to_id(a)) is not None}
         self._marks = re.compile("|".join(map(re.escape, added)))
 
     @classmethod
@@ -75,6 +77,14 @@ class TextTokenizer:
                 if not self._special.isdisjoint(ids):
                     found[i] = self._encode_in_parts(texts[i])
         return found
+
+    def encode_trusted(self, text: str) -> list[int]:
+        """Ids of a text that a program has written: added tokens in it are what they look like."""
+        return self._trusting.encode(text, add_special_tokens=False).ids
+
+    @functools.cached_property
+    def _trusting(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; bytes that are no UTF-8 become replacement characters."""
