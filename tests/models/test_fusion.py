@@ -238,8 +238,16 @@ def test_features_of_a_vision_tower_stand_where_they_are_put(variables):
     params = {"params": fresh | variables["params"]}
     arrays, crops = batch(document()), jax.random.uniform(jax.random.key(1), (1, 2, 8, 8, 3), minval=-1)
 
+    def sources(starts):
+        """Each crop's four features one after the other, from its start on."""
+        found = np.full(arrays["tokens"].shape, -1)
+        for crop, start in enumerate(starts):
+            if start >= 0:
+                found[0, start : start + 4] = np.arange(4) + 4 * crop
+        return jnp.asarray(found)
+
     def run(params, crops, starts):
-        continuous = model.apply(params, crops, jnp.array([starts]), method="see")
+        continuous = model.apply(params, crops, sources(starts), method="see")
         return model.apply(params, Tokens.of(arrays), None, continuous)[0]
 
     plain = model.apply(params, Tokens.of(arrays))[0]
@@ -248,7 +256,7 @@ def test_features_of_a_vision_tower_stand_where_they_are_put(variables):
     np.testing.assert_array_equal(shown[:5], plain[:5])
     assert (shown[5:] != plain[5:]).any(axis=-1).all()
     hidden = arrays | {"tokens": arrays["tokens"].at[0, 5:9].set(1)}  # what they stand in place of is not seen
-    continuous = model.apply(params, crops, jnp.array([[5, -1]]), method="see")
+    continuous = model.apply(params, crops, sources([5, -1]), method="see")
     np.testing.assert_array_equal(model.apply(params, Tokens.of(hidden), None, continuous)[0], shown)
     gradient = jax.grad(lambda p: jnp.sum(run(p, crops, [5, -1])[9:] ** 2))(params)["params"]
     for part in ("vision", "adapter"):

@@ -21,7 +21,7 @@ from ugf_jax.generation.guidance import guide
 from ugf_jax.generation.kept_memory import KeptMemory
 from ugf_jax.generation.layout import DecodeWeights
 from ugf_jax.generation.sampling import Sampling, draw, shape_logits
-from ugf_jax.models.fusion import FusionSettings, Tokens
+from ugf_jax.models.fusion import Continuous, FusionSettings, Tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +104,7 @@ def begin(
     memory: KeptMemory | None,
     rows: Rows,
     keys: jax.Array,
+    continuous: Continuous | None = None,
 ) -> Decoding:
     """Reads the prompts, all but their last tokens, which become pending.
 
@@ -117,9 +118,12 @@ def begin(
       memory: one for each prompt, or None.
       rows: of the grammar, `prompts · samples`, those of one prompt together.
       keys: random keys, one for each row.
+      continuous: features of a vision tower that stand in the prompts, or None; never in the place of a last token.
     """
     before, last = jax.tree.map(lambda x: x[:, :-1], tokens), jax.tree.map(lambda x: x[:, -1], tokens)
-    _, cache = decoder.prefill(settings, weights, before, memory)
+    if continuous is not None:
+        continuous = dataclasses.replace(continuous, sources=continuous.sources[:, :-1])
+    _, cache = decoder.prefill(settings, weights, before, memory, continuous)
     count = len(keys)
 
     def spread(x: jax.Array, slots: int | None = None) -> jax.Array:

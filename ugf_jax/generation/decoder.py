@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ugf_jax.generation.kept_memory import KeptMemory
 from ugf_jax.generation.layout import BlockWeights, CrossWeights, DecodeWeights, head_norm, rms_norm
 from ugf_jax.models import rope
-from ugf_jax.models.fusion import FusionSettings, Tokens
+from ugf_jax.models.fusion import Continuous, FusionSettings, Tokens
 from ugf_jax.models.kernels.per_device import platform
 from ugf_jax.models.linear import matmul
 from ugf_jax.models.visible import Visibility, attend
@@ -37,7 +37,11 @@ class Cache:
 
 
 def prefill(
-    settings: FusionSettings, weights: DecodeWeights, tokens: Tokens, memory: KeptMemory | None = None
+    settings: FusionSettings,
+    weights: DecodeWeights,
+    tokens: Tokens,
+    memory: KeptMemory | None = None,
+    continuous: Continuous | None = None,
 ) -> tuple[jax.Array, Cache]:
     """Whole prompts at once.
 
@@ -46,6 +50,7 @@ def prefill(
       weights: from `decode_weights`.
       tokens: `[rows, positions]`; segment 1, or 0 for padding.
       memory: one for each row; None: there are no images with any.
+      continuous: features of a vision tower in the place of embeddings; None: there are none.
 
     Returns:
       hidden states `[rows, positions, width]` after the final norm, and a cache with a slot for each position.
@@ -65,7 +70,7 @@ def prefill(
         seen = Visibility(everywhere, tokens.positions, jnp.ones_like(memory.releases), memory.releases)
         return attend(query, key, value, seen, settings.attention)
 
-    x = _layers(settings, weights, tokens, attention, look, tokens.ids.shape[0] if memory is not None else 0)
+    x = _layers(settings, weights, tokens, attention, look, tokens.ids.shape[0] if memory is not None else 0, continuous)
     return x, Cache(tuple(keys), tuple(values))
 
 
@@ -114,12 +119,20 @@ def step(
 
 
 def _layers(
-    settings: FusionSettings, weights: DecodeWeights, tokens: Tokens, attention: Attention, look: Look, looking: int
+    settings: FusionSettings,
+    weights: DecodeWeights,
+    tokens: Tokens,
+    attention: Attention,
+    look: Look,
+    looking: int,
+    continuous: Continuous | None = None,
 ) -> jax.Array:
     """Hidden states after the final norm; the first `looking` rows look at auxiliary memory."""
     x = weights.embed[tokens.ids]
     if weights.places is not None:
         x = (x + weights.places[tokens.cells]).astype(x.dtype)
+    if continuous is not None:
+        x = continuous.put_into(x)
     angle = rope.angles(tokens.positions, settings.block.head_features, settings.rope_base, settings.rope_scaling)
     layer = 0
     for number, (blocks, cross) in enumerate(weights.groups):

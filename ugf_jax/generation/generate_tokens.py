@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ugf_jax.config import POSITIVE, setting
+from ugf_jax.data.documents import Document
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
@@ -31,15 +32,18 @@ from ugf_jax.generation.layout import DecodeWeights, decode_weights
 from ugf_jax.generation.requests import (
     Request,
     check,
-    master_codes,
+    crop_arrays,
     memory_arrays,
     prompt_arrays,
     round_rows,
 )
+from ugf_jax.generation.row_grammar import make_grammar
 from ugf_jax.generation.sampling import Sampling, SamplingSettings
-from ugf_jax.models.fusion import FusionSettings, Tokens
+from ugf_jax.models.fusion import Continuous, FusionSettings, Tokens
 from ugf_jax.models.fusion_block import Memory
 from ugf_jax.models.memory import MemoryEncoder
+from ugf_jax.models.vision import Adapter, VisionTower
+from ugf_jax.training.stages.tokenizer import to_float
 
 CHUNK = 4  # tokens between two looks at what is streamed
 ROOM, GROWTH = 64, 4  # tokens that there is room for at first, and times as many when they are used: each is a compilation
@@ -91,6 +95,7 @@ class TokenGenerator:
         self.settings, self.vocabulary = settings, vocabulary
         self.weights = _convert(settings, params)
         self._memory_params = params.get("memory")
+        self._tower = {name: params[name] for name in ("vision", "adapter")} if "vision" in params else None
         self._by_window: dict[tuple[int, int], DecodeWeights] = {}
 
     def generate(
@@ -130,9 +135,9 @@ class TokenGenerator:
         check(requests, self.vocabulary)
         if mode not in MODES:
             raise InputError(f"mode is '{mode}'; want one of {', '.join(MODES)}")
-        grammar = Grammar(self.vocabulary, self.settings.grid, mode)
+        grammar = make_grammar(self.vocabulary, self.settings.grid, mode)
         if mode == "draw":
-            limit = grammar.span + 1
+            limit = max(grammar.length(request.size) for request in requests) + 1
         if limit < 1 or samples < 1:
             raise InputError(f"limit is {limit} and samples {samples}; want both at least 1")
         used = {"draw": (how.image,), "text": (how.text,), "free": (how.text, how.image)}[mode]
@@ -158,6 +163,19 @@ class TokenGenerator:
             return None
         own = {name: jnp.asarray(x) for name, x in arrays.items() if name.startswith("aux_")}
         return _keep(self.settings, self.weights, self._memory_params, own)
+
+    def see(self, prompts: Sequence[Document], length: int) -> Continuous | None:
+        """Features of what the vision tower sees in prompts `[prompts, length]`, aligned to the right; None: it sees nothing.
+
+        Raises:
+          InputError: a prompt has crops and the model no tower.
+        """
+        if all(prompt.crops is None for prompt in prompts):
+            return None
+        if self._tower is None or not self.settings.vision:
+            raise InputError("a prompt with crops for a vision tower; this model has none")
+        crops, sources = crop_arrays(prompts, length)
+        return _see(self.settings, self._tower, jnp.asarray(crops), jnp.asarray(sources))
 
 
 class Run:
@@ -194,6 +212,7 @@ class Run:
             self._memory,
             rows,
             _row_keys(seeds, samples),
+            generator.see([r.prompt for r in padded], arrays["tokens"].shape[1]),
         )
 
     def advance(self, steps: int | None = None) -> bool:
@@ -223,7 +242,7 @@ class Run:
         """Rows that have just drawn an image and go on after it: its master codes int32 `[grid, grid]` by row."""
         result, grammar = self.result(), self._program.grammar
         waiting = np.flatnonzero(self._waits()).tolist()
-        return {row: master_codes(result.row(row), grammar.vocabulary, grammar.grid)[-1] for row in waiting}
+        return {row: grammar.images(result.row(row))[-1] for row in waiting}
 
     def remember(self, images: Mapping[int, ImageCodes]) -> None:
         """Lets rows that wait go on, with the auxiliary codes of the images that they have drawn, for those given."""
@@ -290,6 +309,15 @@ def _keep(settings: FusionSettings, weights: DecodeWeights, params: Any, arrays:
     values = encoder.apply({"params": params}, arrays["aux_codes"], places, levels, segments, releases)
     assert isinstance(values, jax.Array)
     return keep(settings, weights, Memory(values, segments, releases))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _see(settings: FusionSettings, params: Any, crops: jax.Array, sources: jax.Array) -> Continuous:
+    assert settings.vision
+    features = VisionTower(settings.vision).apply({"params": params["vision"]}, to_float(crops.reshape(-1, *crops.shape[2:])))
+    values = Adapter(settings.width, settings.block.dtype).apply({"params": params["adapter"]}, features)
+    assert isinstance(values, jax.Array)
+    return Continuous(values.reshape(len(crops), -1, settings.width), sources)
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -11,13 +11,15 @@ import dataclasses
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ugf_jax.config import one_of
 from ugf_jax.data.documents import SPAN_EXTRA
 from ugf_jax.data.vocabulary import VocabularySettings
+from ugf_jax.generation.requests import master_codes
 
-# Phases, in the order of a span. A row in one of the last two wants no more tokens.
-TEXT, BEGIN, HEIGHT, WIDTH, CODES, CLOSE, FINISH, WAITING, DONE = range(9)
+# Phases, in the order of a span. A row in one of the last two wants no more tokens. Only some grammars have newlines.
+TEXT, BEGIN, HEIGHT, WIDTH, CODES, NEWLINE, CLOSE, FINISH, WAITING, DONE = range(10)
 
 MODES = ("draw", "text", "free")
 MODE = one_of(*MODES)
@@ -71,6 +73,18 @@ class Grammar:
         """Tokens of an image."""
         return self.grid**2 + SPAN_EXTRA
 
+    def length(self, size: tuple[int, int]) -> int:
+        """Tokens of an image whose size tokens stand for `size`."""
+        return self.span
+
+    def needed(self, rows: Rows) -> jax.Array | int:
+        """Tokens of the next image of each row, int32 `[rows]`, or one number for all."""
+        return self.span
+
+    def images(self, tokens: np.ndarray) -> list[np.ndarray]:
+        """Codes int32 `[rows, columns]` of each whole image in a row of tokens `[n]`, in order."""
+        return master_codes(tokens, self.vocabulary, self.grid)
+
     @property
     def window(self) -> tuple[int, int]:
         """First and one past the last id that the model ever chooses; of no other id are logits needed.
@@ -112,31 +126,41 @@ class Grammar:
         ids = jnp.arange(*self.window)
         codes = (ids >= words.first_code) & (ids < words.first_code + words.codes)
         text = (ids < words.text) | (ids == words.end)
-        draws = (ids == words.boi) & (rows.left >= self.span)[:, None] if self.mode == "free" else False
+        fits = rows.left >= self.needed(rows)
+        draws = (ids == words.boi) & fits[:, None] if self.mode == "free" else False
         return jnp.where(rows.in_image[:, None], codes, text | draws) | (self.forced(rows) >= 0)[:, None]
 
     def advance(self, rows: Rows, token: jax.Array) -> Rows:
         """Rows after their next token, int32 `[rows]`; a row that is not active stays as it is."""
         words = self.vocabulary
-        left, cell = rows.left - 1, jnp.where(rows.in_image, rows.cell + 1, 0)
+        left, cell = rows.left - 1, jnp.where(rows.in_image, rows.cell + 1, rows.cell)
         from_text = jnp.where(token == words.boi, HEIGHT, jnp.where((token == words.end) | (left <= 0), DONE, TEXT))
         after: dict[int, jax.Array | int] = {
             TEXT: from_text,
             BEGIN: HEIGHT,
             HEIGHT: WIDTH,
             WIDTH: CODES,
-            CODES: jnp.where(cell == self.grid**2, CLOSE, CODES),
+            CODES: self.after_code(rows, cell),
+            NEWLINE: self.after_line(rows, cell),
             CLOSE: FINISH if self.mode == "draw" else WAITING,
             FINISH: DONE,
         }
         phase = rows.phase
         for old, new in after.items():
             phase = jnp.where(rows.phase == old, new, phase)
-        cell = jnp.where(phase == CODES, cell, 0)
+        cell = jnp.where((phase == CODES) | (phase == NEWLINE), cell, 0)
         active = rows.active
         return dataclasses.replace(
             rows, phase=phase, cell=jnp.where(active, cell, rows.cell), left=jnp.where(active, left, rows.left)
         )
+
+    def after_code(self, rows: Rows, cell: jax.Array) -> jax.Array:
+        """The phase after a code, int32 `[rows]`; `cell` is the number of the next."""
+        return jnp.where(cell == self.grid**2, CLOSE, CODES)
+
+    def after_line(self, rows: Rows, cell: jax.Array) -> jax.Array:
+        """The phase after a newline; these spans have none."""
+        return jnp.full_like(cell, CODES)
 
     def go_on(self, rows: Rows) -> Rows:
         """Lets the rows that wait after an image go on with text."""

@@ -84,6 +84,23 @@ def prompt_arrays(prompts: Sequence[Document], groups: int, padding_token: int) 
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
+def crop_arrays(prompts: Sequence[Document], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the vision tower sees in prompts that are aligned to the right in rows of `length` tokens.
+
+    Returns:
+      crops uint8 `[prompts, most crops, side, side, 3]`, black where a prompt has fewer; sources int32 `[prompts, length]`, as
+      `Continuous` wants them.
+    """
+    shown = [prompt.crops for prompt in prompts if prompt.crops is not None]
+    crops = np.zeros((len(prompts), max(map(len, shown)), *shown[0].shape[1:]), np.uint8)
+    sources = np.full((len(prompts), length), -1, np.int32)
+    for row, prompt in enumerate(prompts):
+        if prompt.crops is not None and prompt.features is not None:
+            crops[row, : len(prompt.crops)] = prompt.crops
+            sources[row, length - len(prompt) :] = prompt.features
+    return crops, sources
+
+
 def memory_arrays(images: Mapping[int, tuple[ImageCodes, int]], rows: int, groups: int) -> dict[str, np.ndarray]:
     """Auxiliary codes of one image for some of the rows.
 

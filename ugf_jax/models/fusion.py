@@ -121,19 +121,17 @@ class Continuous:
     """Features of a vision tower that stand in the sequence in the place of embeddings.
 
     Attributes:
-      values: `[batch, crops, features, width]`, from `FusionTransformer.see`.
-      starts: int32 `[batch, crops]`, index in the row of each crop's first feature; -1 where there is no crop.
+      values: `[batch, features, width]`, of all crops of a row, from `FusionTransformer.see`.
+      sources: int32 `[batch, positions]`, the number of the feature at each position; -1: the token's embedding is there.
     """
 
     values: jax.Array
-    starts: jax.Array
+    sources: jax.Array
 
     def put_into(self, x: jax.Array) -> jax.Array:
         """Embeddings `[batch, positions, width]` with these in their places."""
-        batch, _, count = self.values.shape[:3]
-        at = jnp.where(self.starts[..., None] < 0, x.shape[1], self.starts[..., None] + jnp.arange(count))
-        rows = jnp.arange(batch)[:, None, None]
-        return x.at[rows, at].set(self.values.astype(x.dtype), mode="drop")
+        chosen = jnp.take_along_axis(self.values.astype(x.dtype), jnp.maximum(self.sources, 0)[..., None], axis=1)
+        return jnp.where(self.sources[..., None] >= 0, chosen, x)
 
 
 class FusionTransformer(nn.Module):
@@ -219,11 +217,14 @@ class FusionTransformer(nn.Module):
         values = self.memory(batch["aux_codes"], batch["aux_places"], batch["aux_levels"], segments, releases)
         return Memory(constrain_rows(values), segments, releases)
 
-    def see(self, crops: jax.Array, starts: jax.Array) -> Continuous:
-        """Features, row by row, of crops `[batch, crops, height, width, 3]` in [-1, 1], to stand at `starts`."""
+    def see(self, crops: jax.Array, sources: jax.Array) -> Continuous:
+        """Features of crops `[batch, crops, height, width, 3]` in [-1, 1], to stand where `sources` says.
+
+        They are numbered crop after crop, each row by row.
+        """
         features = self.vision(crops.reshape(-1, *crops.shape[2:]))
-        features = self.adapter(features).reshape(*crops.shape[:2], -1, self.settings.width)
-        return Continuous(constrain_rows(features), starts)
+        features = self.adapter(features).reshape(crops.shape[0], -1, self.settings.width)
+        return Continuous(constrain_rows(features), sources)
 
     def output_kernel(self) -> jax.Array:
         """The output head `[width, vocabulary]`, float32."""
@@ -253,7 +254,7 @@ class FusionTransformer(nn.Module):
         if self.settings.vision:
             side = self.settings.vision.image_size
             rows = batch["tokens"].shape[0]
-            continuous = self.see(jnp.zeros((rows, 1, side, side, 3)), jnp.full((rows, 1), -1))
+            continuous = self.see(jnp.zeros((rows, 1, side, side, 3)), jnp.full_like(batch["tokens"], -1))
         hidden = self(Tokens.of(batch), memory, continuous)
         if self.settings.embedding:
             self.embeddings(hidden[:, 0], hidden[:, 0])

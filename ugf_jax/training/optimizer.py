@@ -46,6 +46,8 @@ class OptimizerSettings:
     eps: float = config.setting(1e-8, POSITIVE)
     weight_decay: float = config.setting(0.01, NOT_NEGATIVE, "on matrices only")
     clip_norm: float = config.setting(1.0, NOT_NEGATIVE, "of each group's gradient; 0 does not clip")
+    clip_together: bool = config.setting(False, doc="clip the gradient of all that is trained as one, not group by group")
+    decay_all: bool = config.setting(False, doc="decay every parameter, not matrices only")
     accumulate: int = config.setting(1, POSITIVE, "microbatches that one update adds up")
     ema_decay: float = config.setting(0.0, ("from 0 to below 1", lambda x: 0 <= x < 1), "0 keeps no average")
     groups: dict[str, GroupSettings] = config.setting({})
@@ -89,7 +91,8 @@ def make_optimizer(settings: OptimizerSettings, steps: int) -> optax.GradientTra
         b1 = settings.b1 if group.b1 is None else group.b1
         decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
         if settings.kind == "adamw":
-            update = optax.adamw(rate, b1=b1, b2=settings.b2, eps=settings.eps, weight_decay=decay, mask=decayed)
+            mask = None if settings.decay_all else decayed
+            update = optax.adamw(rate, b1=b1, b2=settings.b2, eps=settings.eps, weight_decay=decay, mask=mask)
         else:
             update = optax.contrib.muon(
                 rate,
@@ -100,11 +103,20 @@ def make_optimizer(settings: OptimizerSettings, steps: int) -> optax.GradientTra
                 consistent_rms=MUON_RMS,
             )
         # Inside the group, so that a discriminator's gradients do not decide how far the generator is clipped.
-        return optax.chain(optax.clip_by_global_norm(settings.clip_norm), update) if settings.clip_norm else update
+        inside = settings.clip_norm and not settings.clip_together
+        return optax.chain(optax.clip_by_global_norm(settings.clip_norm), update) if inside else update
 
     patterns = list(settings.groups)
-    transforms = {"": update_of(GroupSettings())} | {p: update_of(settings.groups[p]) for p in patterns}
-    return optax.multi_transform(transforms, lambda params: group_labels(params, patterns))
+    groups = {"": GroupSettings()} | settings.groups
+    transforms = {pattern: update_of(group) for pattern, group in groups.items()}
+    update = optax.multi_transform(transforms, lambda params: group_labels(params, patterns))
+    if not settings.clip_norm or not settings.clip_together:
+        return update
+
+    def trained(params: Any) -> Any:
+        return jax.tree.map(lambda label: groups[label].learning_rate_scale > 0, group_labels(params, patterns))
+
+    return optax.chain(optax.masked(optax.clip_by_global_norm(settings.clip_norm), trained), update)
 
 
 def decayed(params: Any) -> Any:

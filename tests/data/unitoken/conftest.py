@@ -27,7 +27,7 @@ def words():
 
 
 @pytest.fixture(scope="session")
-def text(tmp_path_factory):
+def text_file(tmp_path_factory):
     """Single characters as tokens, 33 the space."""
     vocabulary = {"<unk>": 3} | {c: 33 + i for i, c in enumerate(" abcdefghijklm")}
     settings = {
@@ -39,4 +39,9 @@ def text(tmp_path_factory):
     }
     path = tmp_path_factory.mktemp("text") / "tokenizer.json"
     path.write_text(json.dumps(settings))
-    return TextTokenizer.load(str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def text(text_file):
+    return TextTokenizer.load(text_file)

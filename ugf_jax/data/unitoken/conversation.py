@@ -50,16 +50,27 @@ def conversation(
                 raise InputError(f"turn {place} is empty; want only the model's last one to be")
             break
         first, *others = value.split(IMAGE_MARK)
-        layout.text(text.encode(first), trained=model)
+        layout.text(_encoded(first, text, words), trained=model)
         for after in others:
             own = images[number]
             layout.image(number, own.codes, "generated" if model else "context", decided=model, region=own.region)
-            layout.text(text.encode(after), trained=model)
+            layout.text(_encoded(after, text, words), trained=model)
             number += 1
         layout.special(words.end, trained=model)
     if draw:
         layout.special(words.answer)
     return layout.document("conversation")
+
+
+def _encoded(value: str, text: TextTokenizer, words: UniTokenVocabulary) -> list[int]:
+    """Ids of a text; those of structure are refused: they come from a tokenizer that is not this vocabulary's."""
+    ids = text.encode(value)
+    if not words.structure().isdisjoint(ids):
+        wrong = next(token for token in ids if token in words.structure())
+        raise InputError(
+            f"the text tokenizer gives id {wrong}, {words.describe(wrong, text)}; want the model's own tokenizer.json"
+        )
+    return ids
 
 
 def _marked(turns: Sequence[Turn], images: int) -> list[Turn]:

@@ -26,13 +26,13 @@ class Cropped(NamedTuple):
     region: np.ndarray
 
 
-def crop_sizes(side: int, longest: float = 4.0) -> list[Size]:
-    """Sizes `(height, width)` with as many grids as fit into `side`² and sides of at most `longest` to one."""
-    grids = (side // STEP) ** 2
+def crop_sizes(side: int, longest: float = 4.0, step: int = STEP) -> list[Size]:
+    """Sizes `(height, width)` with as many grids of `step` pixels as fit into `side`², sides of at most `longest` to one."""
+    grids = (side // step) ** 2
     found, across, down = [], grids, 1
     while across > 0:
         if max(across, down) / min(across, down) <= longest:
-            found.append((down * STEP, across * STEP))
+            found.append((down * step, across * step))
         if (down + 1) * across <= grids:
             down += 1
         else:

@@ -8,6 +8,7 @@ is forced.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -77,7 +78,7 @@ class UniTokenLayout(Layout):
         self._spans.append(Span(number, start, len(self) - 1, role, release, codes))
         return self
 
-    def pieces(self, tokens: list[int], trained: list[bool], regions: list[np.ndarray | None]) -> Self:
+    def pieces(self, tokens: list[int], trained: list[bool], regions: Sequence[np.ndarray | None]) -> Self:
         """Adds a sequence that has images in it already, without features: these come before the EOI of each.
 
         Args:

@@ -1,6 +1,7 @@
 """The token ids of Chameleon's tokenizer as Lumina-mGPT and UniToken use them."""
 
 import dataclasses
+import functools
 
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE, setting
 from ugf_jax.data.text import TextTokenizer, visible
@@ -49,9 +50,7 @@ class UniTokenVocabulary(VocabularySettings):
 
     def structure(self) -> frozenset[int]:
         """Ids that text never has: codes, sizes and specials."""
-        codes = range(self.first_code, self.first_code + self.codes)
-        sizes = range(self.no_size, self.first_size + self.sizes)
-        return frozenset((self.bos, self.pad, self.eoi, self.boi, self.sep, self.end, self.newline, *codes, *sizes))
+        return _structure(self)
 
     def describe(self, token: int, text: TextTokenizer) -> str:
         """A token for people to read: its text, `<end>`, `size 16`, `code 123`."""
@@ -63,3 +62,10 @@ class UniTokenVocabulary(VocabularySettings):
         if self.no_size < token <= self.no_size + self.sizes:
             return f"size {token - self.no_size}"
         return visible(text.token(token)) if 0 <= token < self.text else f"<unused {token}>"
+
+
+@functools.lru_cache(maxsize=8)
+def _structure(words: UniTokenVocabulary) -> frozenset[int]:
+    codes = range(words.first_code, words.first_code + words.codes)
+    sizes = range(words.no_size, words.first_size + words.sizes)
+    return frozenset((words.bos, words.pad, words.eoi, words.boi, words.sep, words.end, words.newline, *codes, *sizes))

@@ -11,7 +11,7 @@ from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Stage
 
 # Modules by name; a stage that needs the sampler lives where that can be imported.
-MODULES = {name: f"ugf_jax.training.stages.{name}" for name in ("tokenizer", "detail", "unified", "reward")}
+MODULES = {name: f"ugf_jax.training.stages.{name}" for name in ("tokenizer", "detail", "unified", "unitoken", "reward")}
 MODULES |= {"rlhf": "ugf_jax.feedback.rlhf.stage"}
 NAMES = tuple(MODULES)
 

@@ -26,6 +26,7 @@ from ugf_jax.training import parameter_axes
 from ugf_jax.training.data_source import DataSource
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
+from ugf_jax.training.stages.tokenizer import to_float
 
 Losses = dict[str, jax.Array]
 
@@ -37,6 +38,7 @@ class UnifiedObjective:
     text: float = config.setting(1.0, NOT_NEGATIVE, "weight of the next token of text, averaged over trained text tokens")
     image: float = config.setting(1.0, NOT_NEGATIVE, "weight of the next master code, averaged over trained codes")
     z: float = config.setting(1e-5, NOT_NEGATIVE, "weight of the z-loss")
+    joint: bool = config.setting(False, doc="one average over all trained tokens, of text and codes together")
     contrastive: float = config.setting(0.1, NOT_NEGATIVE, "weight of the contrastive loss")
     contrastive_kind: str = config.setting("sigmoid", one_of(*KINDS))
     logits_chunk: int = config.setting(0, NOT_NEGATIVE, "positions of a row whose logits exist at one time; 0: all")
@@ -124,7 +126,8 @@ def build(settings: Settings) -> Stage:
         """Losses of tokens 1 … and hidden states."""
         chosen, rngs = (model, None) if key is None else (training_model, {"dropout": key})
         memory = call(params, batch, method="remember") if settings.model.cross_every else None
-        hidden = cast(jax.Array, chosen.apply({"params": params}, Tokens.of(batch), memory, rngs=rngs))
+        seen = call(params, to_float(batch["crops"]), batch["features"], method="see") if "crops" in batch else None
+        hidden = cast(jax.Array, chosen.apply({"params": params}, Tokens.of(batch), memory, seen, rngs=rngs))
         kernel = call(params, method="output_kernel")
         return language.token_losses(hidden[:, :-1], kernel, batch["tokens"][:, 1:], objective.logits_chunk), hidden
 
@@ -141,6 +144,10 @@ def build(settings: Settings) -> Stage:
         tokens, hidden = forward(params, batch, key)
         weights = kinds(batch)
         found = {name: language.mean(tokens.nll, weight) for name, weight in weights.items()}
+        if objective.joint:
+            share = {name: jnp.sum(weight) for name, weight in weights.items()}
+            total = jnp.maximum(sum(share.values(), jnp.zeros(())), 1e-6)
+            found = {name: value * share[name] / total for name, value in found.items()}
         found["z"] = language.z_loss(tokens.log_z, weights["text"] + weights["image"])
         others = {f"accuracy/{name}": language.mean(tokens.correct, weight) for name, weight in weights.items()}
         if objective.contrastive:

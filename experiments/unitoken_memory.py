@@ -1,0 +1,38 @@
+"""The two designs joined: an imported UniToken that looks into auxiliary memory too, and is trained on.
+
+  ugf prepare conversations.json data/unitoken/coded --tokenize=runs/unitoken_tokenizer
+  ugf train --config=experiments/unitoken_memory.py --workdir=runs/unitoken_memory --config.init_from=runs/unitoken_with_memory
+
+`runs/unitoken_with_memory` holds the parameters that `ugf_jax.interop.unitoken.add_memory` makes of UniToken's: a gated
+cross-attention after every fourth block, gates at zero, so that the first step computes what UniToken does. What is new learns
+at ten times the rate of the rest.
+"""
+
+from ugf_jax.config import config_dict
+from ugf_jax.training.optimizer import GroupSettings
+from ugf_jax.training.stages.unitoken import Settings
+
+
+def get_config(coded="data/unitoken/coded/train"):
+    """About 8 billion parameters."""
+    config = config_dict(Settings())
+    config.steps = 10_000
+    config.data.datasets = (coded,)
+    config.data.auxiliary, config.data.groups = 4096, 4
+    config.data.caption_dropout = 0.1
+    config.model.cross_every = 4
+    config.model.memory.width, config.model.memory.heads = 1024, 16
+    config.model.memory.codes, config.model.memory.groups = 15_360, 4
+
+    optimizer = config.optimizer
+    optimizer.learning_rate, optimizer.warmup_steps, optimizer.final_fraction = 1e-4, 500, 0.0
+    optimizer.weight_decay, optimizer.clip_norm, optimizer.clip_together = 0.1, 4.0, True
+    optimizer.groups = {
+        r"^vision/(embed|positions)": config_dict(GroupSettings(learning_rate_scale=0.0)),
+        r"^(embed|norm|head|adapter|vision/blocks|vision/norm|layers/block_\d+)(/|$)": config_dict(
+            GroupSettings(learning_rate_scale=0.1)
+        ),
+    }
+    config.mesh.data, config.mesh.fsdp = 1, -1
+    config.objective.logits_chunk = 256
+    return config

@@ -1,0 +1,187 @@
+"""Batches of UniToken's documents, one a row, read ahead by threads; the same on any number of hosts and from any step.
+
+A batch has the arrays of `ugf_jax.data.collate` and, for the vision tower,
+
+    crops         uint8 [C, side, side, 3]    black where a row has fewer
+    features      int32 [L]                   which of their features stands in the place of the token's embedding, else -1
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Generator
+from typing import Any, Protocol
+
+import numpy as np
+
+from ugf_jax import config
+from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE, setting
+from ugf_jax.data.ahead import Batch, batches_ahead
+from ugf_jax.data.collate import collate_row, row_specs
+from ugf_jax.data.document_plan import RowShape
+from ugf_jax.data.documents import CODE, Document
+from ugf_jax.data.draws import Draws
+from ugf_jax.data.index import open_dataset
+from ugf_jax.data.mixture import drawn, draws_per_epoch
+from ugf_jax.data.permutation import key
+from ugf_jax.data.text import TextTokenizer
+from ugf_jax.data.unitoken.anyres import AnyResSettings
+from ugf_jax.data.unitoken.cutting import cut, without_prompt
+from ugf_jax.data.unitoken.prepared import PreparedRecords
+from ugf_jax.data.unitoken.records import TokenRecords
+from ugf_jax.data.unitoken.vocabulary import UniTokenVocabulary
+from ugf_jax.errors import InputError
+
+DROPOUT = 7  # tells its keys from others made from one seed
+VERSION = 1  # changes whenever the same settings would give other batches
+
+
+class Documents(Protocol):
+    """Numbered documents; `digest` tells their content."""
+
+    digest: str
+
+    def __len__(self) -> int: ...
+
+    def document(self, number: int, words: UniTokenVocabulary, vision: AnyResSettings | None) -> Document:
+        """One of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UniTokenData:
+    """Which documents to load, in which order."""
+
+    datasets: tuple[str, ...] = setting((), doc="files of pre-tokenised records (.jsonl), or folders made by `ugf prepare`")
+    weights: tuple[float, ...] = setting((), POSITIVE, "share of each dataset; empty: every record once an epoch")
+    image_root: str = setting("", doc="where the images of pre-tokenised records are; empty: beside each file")
+    text_tokenizer: str = setting("", doc="tokenizer.json for texts of prepared datasets; empty: the shipped one")
+    rows: int = setting(128, POSITIVE, "documents of a global batch")
+    length: int = setting(4096, POSITIVE, "tokens of a row; longer documents are cut")
+    auxiliary: int = setting(0, NOT_NEGATIVE, "positions of auxiliary memory of a row; 0: none, as in the original")
+    groups: int = setting(1, POSITIVE, "auxiliary codes a position")
+    images: int = setting(1, POSITIVE, "images of a document that the vision tower may see")
+    vision: AnyResSettings | None = setting(AnyResSettings(), doc="crops for the vision tower; None: it sees nothing")
+    caption_dropout: float = setting(0.0, FRACTION, "share of documents that end in a drawn image, without what is before it")
+    seed: int = setting(0, NOT_NEGATIVE)
+    threads: int = setting(0, NOT_NEGATIVE, "threads that read and build; 0: one per core, at most 16")
+    prefetch: int = setting(2, POSITIVE, "batches loaded ahead")
+
+    @property
+    def shape(self) -> RowShape:
+        """What a row has room for."""
+        return RowShape(self.length, self.auxiliary, 0)
+
+    @property
+    def crops(self) -> int:
+        """Crops that a row has room for."""
+        return self.images * self.vision.most_crops if self.vision else 0
+
+
+class UniTokenLoader:
+    """Endless batches.
+
+    Attributes:
+      buckets: the one shape that batches have.
+      batches_per_epoch: batches of every epoch.
+      identity: what the batches depend on, JSON-compatible; equal exactly where the batches are.
+    """
+
+    def __init__(self, settings: UniTokenData, words: UniTokenVocabulary, process_index: int = 0, process_count: int = 1):
+        """Opens the datasets.
+
+        Raises:
+          InputError: a dataset that cannot be opened, rows that the processes do not divide, or fewer documents than a batch.
+        """
+        if settings.rows % process_count:
+            raise InputError(f"config.data.rows is {settings.rows}; want a multiple of the {process_count} processes")
+        if settings.weights and len(settings.weights) != len(settings.datasets):
+            raise InputError(f"config.data.weights has {len(settings.weights)} values for {len(settings.datasets)} datasets")
+        self.settings, self.words = settings, words
+        self.process_index, self.process_count = process_index, process_count
+        self.datasets = _open(settings, words)
+        self._counts = np.array([len(dataset) for dataset in self.datasets], np.int64)
+        self._draws = draws_per_epoch(self._counts[:, None], settings.weights)[:, 0]
+        self.batches_per_epoch = int(self._draws.sum()) // settings.rows
+        if not self.batches_per_epoch:
+            raise InputError(f"config.data.rows is {settings.rows}; the datasets have {int(self._counts.sum())} documents only")
+        self.buckets = (settings.shape,)
+        known = {**config.to_json(settings), "unitoken": VERSION, "vocabulary": config.to_json(words)}
+        free = ("threads", "prefetch", "datasets", "image_root", "text_tokenizer")
+        self.identity: dict[str, object] = {name: value for name, value in known.items() if name not in free}
+        self.identity |= {f"datasets[{i}]": dataset.digest for i, dataset in enumerate(self.datasets)}
+        self.fingerprint = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+    def specs(self, bucket: RowShape) -> dict[str, tuple[tuple[int, ...], Any]]:
+        """Global shape and dtype of every array of a batch."""
+        found = row_specs(bucket, self.settings.groups)
+        if self.settings.vision:
+            side = self.settings.vision.size
+            found["features"] = (bucket.length,), np.int32
+            found["crops"] = (self.settings.crops, side, side, 3), np.uint8
+        return {name: ((self.settings.rows, *shape), dtype) for name, (shape, dtype) in found.items()}
+
+    def summary(self) -> str:
+        """One line for the log."""
+        total = int(self._counts.sum())
+        return f"{total} documents, {self.batches_per_epoch} batches an epoch, rows of {self.settings.shape}"
+
+    def iterate(self, start_step: int = 0) -> Generator[Batch, None, None]:
+        """Slices of this host of endless batches from `start_step` on.
+
+        Raises:
+          InputError: a record that cannot be made into a document.
+        """
+        return batches_ahead(self._load, start_step, self.settings.rows // self.process_count, self.settings)
+
+    def _load(self, step: int, part: int, parts: int) -> Batch:
+        epoch, number = divmod(step, self.batches_per_epoch)
+        size = self.settings.rows // self.process_count
+        first = number * self.settings.rows + self.process_index * size
+        positions = np.arange(first + size * part // parts, first + size * (part + 1) // parts)
+        chosen = drawn(positions, self._draws, self._counts, self.settings.seed, epoch)
+        rows = [self._row(*map(int, one)) for one in zip(*chosen, strict=True)]
+        return Batch(self.settings.shape, {name: np.stack([row[name] for row in rows]) for name in rows[0]}, epoch)
+
+    def _row(self, dataset: int, record: int, turn: int) -> dict[str, np.ndarray]:
+        s = self.settings
+        document = self.datasets[dataset].document(record, self.words, s.vision)
+        draws = Draws(int(key(s.seed, DROPOUT, dataset, turn, record)[0]))
+        last = document.spans[-1] if document.spans else None
+        if s.caption_dropout and last and document.kinds[last.end] == CODE and draws.fraction() < s.caption_dropout:
+            document = without_prompt(document, last)
+        document = cut(document, s.length)
+        if document.auxiliary > s.auxiliary:
+            document = dataclasses.replace(document, spans=())
+        row = collate_row([(document,)], s.shape, s.groups, self.words.pad)
+        if s.vision:
+            row |= self._vision(document, s.vision, f"dataset {dataset}, record {record}")
+        return row
+
+    def _vision(self, document: Document, vision: AnyResSettings, where: str) -> dict[str, np.ndarray]:
+        s = self.settings
+        crops = np.zeros((s.crops, vision.size, vision.size, 3), np.uint8)
+        features = np.full(s.length, -1, np.int32)
+        if document.crops is not None and document.features is not None:
+            if len(document.crops) > s.crops:
+                raise InputError(f"config.data.images is {s.images}; {where} has more images: want room for its crops")
+            crops[: len(document.crops)] = document.crops
+            features[: len(document)] = document.features
+        return {"crops": crops, "features": features}
+
+
+def _open(settings: UniTokenData, words: UniTokenVocabulary) -> list[Documents]:
+    if not settings.datasets:
+        raise InputError("config.data.datasets is empty; want files of pre-tokenised records, or folders made by `ugf prepare`")
+    found: list[Documents] = []
+    for number, name in enumerate(settings.datasets):
+        try:
+            if pathlib.Path(name).suffix == ".jsonl":
+                found.append(TokenRecords(name, settings.image_root))
+            else:
+                text = TextTokenizer.load(settings.text_tokenizer)
+                words.check_text(text)
+                found.append(PreparedRecords(open_dataset(name), text))
+        except InputError as error:
+            raise InputError(f"config.data.datasets[{number}]: {error}") from error
+    return found
