@@ -1,9 +1,12 @@
 """Datasets in an object store read like those on a disk. ArrayRecord itself asks a network, so its files are handed to it."""
 
+import itertools
+
 import numpy as np
 import pytest
-from array_record.python import array_record_data_source
+from array_record.python import array_record_module
 from etils import epath
+from PIL import Image
 
 from ugf_jax.data import stores
 from ugf_jax.data.index import open_dataset, open_datasets
@@ -14,20 +17,28 @@ from ugf_jax.errors import InputError
 
 
 @pytest.fixture
-def both(bucket, tmp_path, monkeypatch):
+def store(bucket, tmp_path, monkeypatch):
+    """The bucket, with an ArrayRecord reader that fetches its files; `tmp_path/N` is a name without a meaning."""
+    make, copies = array_record_module.ArrayRecordReader, itertools.count()
+
+    def reader(filename, *args, **kwargs):
+        if filename.startswith("gs:"):
+            (local := tmp_path / str(next(copies))).write_bytes(epath.Path(filename).read_bytes())
+            filename = str(local)
+        return make(filename, *args, **kwargs)
+
+    monkeypatch.setattr(array_record_module, "ArrayRecordReader", reader)
+    return bucket
+
+
+@pytest.fixture
+def both(store, tmp_path):
     """The same dataset on a disk and in a store."""
     records = [Record(key=f"{i:02d}", captions=(f"caption {i}",), images=(b"image",), sizes=((i + 1, 7),)) for i in range(10)]
     here = write_dataset(tmp_path / "data", records, shards=3)
     for file in (tmp_path / "data").iterdir():
-        (epath.Path(bucket) / "data" / file.name).write_bytes(file.read_bytes())
-    make = array_record_data_source._create_reader
-
-    def reader(filename, options):  # a path that lost its second slash would be found nowhere
-        local = filename.replace(f"{bucket}/data", str(tmp_path / "data"))
-        return make(local, options)
-
-    monkeypatch.setattr(array_record_data_source, "_create_reader", reader)
-    return here, f"{bucket}/data"
+        (epath.Path(store) / "data" / file.name).write_bytes(file.read_bytes())
+    return here, f"{store}/data"
 
 
 def test_a_dataset_in_a_store_is_the_same_dataset(both):
@@ -81,3 +92,51 @@ def test_sizes(bucket, tmp_path):
     assert stores.size(stores.as_path(f"{bucket}/a")) == 4
     assert stores.size(tmp_path / "b") is None
     assert stores.size(stores.as_path(f"{bucket}/b")) is None
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of images, one of them none."""
+    rng, folder = np.random.default_rng(0), tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(7):
+        Image.fromarray(rng.integers(0, 256, (20 + i, 30, 3), np.uint8)).save(folder / f"{i}.png")
+    (folder / "bad.png").write_text("no picture")
+    return folder
+
+
+def test_preparing_into_a_store_writes_the_same_bytes(store, pictures, tmp_path, monkeypatch, capsys):
+    from ugf_jax.cli import app, prepare
+
+    def run(out, *more):
+        prepare.FLAGS.unparse_flags()
+        argv = [str(pictures), out, "--workers=1", "--shards=2", "--quarantine_limit=1", *more]
+        return app.call("prepare", prepare.__doc__, prepare.FLAGS, prepare.main, argv)
+
+    assert run(str(tmp_path / "out")) == run(f"{store}/out") == 0
+    here, there = (
+        {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "results.json"}
+        for folder in (tmp_path / "out", epath.Path(store) / "out")
+    )
+    assert there == here
+    assert len(here) == 6
+    capsys.readouterr()
+    assert run(f"{store}/out") == 0
+    assert "complete, nothing to do" in capsys.readouterr().out
+
+    def refuse(file, path):
+        raise OSError(28, "no room in the store")
+
+    monkeypatch.setattr(stores, "send", refuse)
+    assert run(f"{store}/broken") == 2
+    assert "gs://ours/broken/.work/request.json: cannot be written" in capsys.readouterr().err
+
+
+def test_what_could_not_be_sent_whole_is_not_there(store, tmp_path):
+    path = stores.as_path(f"{store}/a")
+    with pytest.raises(FileNotFoundError):
+        stores.send(tmp_path / "none", path)
+    assert not path.exists()
+    (tmp_path / "a").write_bytes(b"abc")
+    stores.send(tmp_path / "a", path)
+    assert path.read_bytes() == b"abc"

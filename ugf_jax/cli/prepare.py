@@ -17,9 +17,10 @@ or one of these, preferences between images of one prompt:
 
 OUT becomes ArrayRecord shards, index.arrow, lengths-….arrow (tokens of every text, counted with the shipped text tokenizer or
 --text_tokenizer), manifest.json and quarantine.jsonl (every image that was refused, and why). A source with splits gives
-OUT/train, OUT/validation and so on. Every image is decoded once to see that it is whole; its bytes are kept as they are unless
---max_side asks for a resize. Stopped at any moment, the same command continues; when all is done, it changes nothing. With
-another --text_tokenizer it only counts the tokens again.
+OUT/train, OUT/validation and so on; OUT may be gs://BUCKET/…. Every image is decoded once to see that it is whole; its bytes
+are kept as they are unless --max_side asks for a resize. Stopped at any moment, the same command continues; when all is done,
+it changes nothing. With another --text_tokenizer it only counts the tokens again. With --beam the workers of an Apache Beam
+pipeline do the work, on whatever cluster its options name; source and OUT must be where all of them see it.
 
   ugf prepare clipart data/clipart
   ugf prepare shapes:10000 data/shapes
@@ -27,10 +28,12 @@ another --text_tokenizer it only counts the tokens again.
   ugf prepare 'shards/*.tar' data/web --max_pixels=30000000
   ugf prepare ~/pictures data/coded --tokenize=runs/clipart --drop_pixels   codes of a trained tokenizer, no pixels
   ugf prepare votes:runs/study/votes.jsonl data/votes --tokenize=runs/clipart   our own preferences, for a reward model
+  ugf prepare '/mnt/raw/*.tar' gs://ours/web --beam='--runner=FlinkRunner --flink_master=flink:8081'
   ugf prepare shapes:9000@384 data/large --tokenize=runs/clipart --scales=384 --max_stretch=0.05   many shapes of grids
 """
 
 import pathlib
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -39,10 +42,11 @@ from absl import flags
 from ugf_jax import config
 from ugf_jax.cli import app
 from ugf_jax.data.parts import PrepareSettings
-from ugf_jax.data.prepare import Prepared, prepare
+from ugf_jax.data.prepare import Prepared, Runner, prepare
 from ugf_jax.data.sources import Source, open_sources
+from ugf_jax.data.stores import as_path, is_remote
 from ugf_jax.data.text import TextTokenizer
-from ugf_jax.data.workers import available_cores
+from ugf_jax.data.workers import available_cores, run_all
 from ugf_jax.errors import InputError
 from ugf_jax.json_files import write_json
 
@@ -60,6 +64,9 @@ flags.DEFINE_list("scales", [], "with --tokenize: code images at buckets of thes
 flags.DEFINE_float(
     "max_stretch", None, "with --tokenize: less means more bucket shapes", lower_bound=0, upper_bound=1, flag_values=FLAGS
 )
+flags.DEFINE_string(
+    "beam", None, "options of Apache Beam, whose workers then write, e.g. '--runner=FlinkRunner'", flag_values=FLAGS
+)
 flags.DEFINE_string("text_tokenizer", "", "tokenizer.json that counts tokens (default: the shipped one)", flag_values=FLAGS)
 for _field in PrepareSettings.__dataclass_fields__.values():
     _define: Any = flags.DEFINE_float if _field.type is float else flags.DEFINE_integer
@@ -75,12 +82,14 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     sources = open_sources(name, values.split, values.image_root, values.data_dir)
     _check_apart(name, out)
     TextTokenizer.load(values.text_tokenizer)  # a file that is none is refused before a folder is made
+    run = _runner(values)
     writer = _code_writer(values)
-    folder = pathlib.Path(app.output_folder(out, "OUT"))
+    app.output_folder(out, "OUT")
+    folder = as_path(out)
     results: dict[str, Any] = {}
     for split, source in sources.items():
         workers = values.workers or available_cores()
-        results[split or "all"] = _prepare(source, folder / split, settings, workers, writer, values.text_tokenizer)
+        results[split or "all"] = _prepare(source, folder / split, settings, workers, writer, values.text_tokenizer, run)
     if not all(r.pop("was_complete") for r in results.values()):
         write_json(folder / "results.json", {"prepare": results})
 
@@ -104,11 +113,27 @@ def _code_writer(values: flags.FlagValues) -> "CodeWriter | None":
     return CodeWriter(values.tokenize, values.drop_pixels, tuple(map(int, values.scales)), values.max_stretch)
 
 
+def _runner(values: flags.FlagValues) -> Runner:
+    if values.beam is None:
+        return run_all
+    if values.tokenize is not None:
+        raise InputError("--beam and --tokenize do not go together: coding images needs the accelerator of this machine")
+    from ugf_jax.data.beam_prepare import BeamRunner  # an extra
+
+    return BeamRunner(shlex.split(values.beam))
+
+
 def _prepare(
-    source: Source, folder: pathlib.Path, settings: PrepareSettings, workers: int, writer: "CodeWriter | None", text: str
+    source: Source,
+    folder: pathlib.Path,
+    settings: PrepareSettings,
+    workers: int,
+    writer: "CodeWriter | None",
+    text: str,
+    run: Runner,
 ) -> dict[str, Any]:
     identity = writer.identity if writer else None
-    done = prepare(source, folder, settings, workers, writer, identity, f"prepare {folder.name}", text)
+    done = prepare(source, folder, settings, workers, writer, identity, f"prepare {folder.name}", text, run)
     print(_summary(folder, done))
     counts = done.manifest["quarantine"]
     return {
@@ -143,7 +168,7 @@ def _summary(folder: pathlib.Path, done: Prepared) -> str:
 def _check_apart(source: str, out: str) -> None:
     """Refuses an output folder within the source: the next run would read what this one wrote."""
     place = pathlib.Path(source)
-    if place.is_dir() and pathlib.Path(out).resolve().is_relative_to(place.resolve()):
+    if place.is_dir() and not is_remote(out) and pathlib.Path(out).resolve().is_relative_to(place.resolve()):
         raise InputError(f"OUT {out}: lies inside the source; name a folder outside {source}")
 
 

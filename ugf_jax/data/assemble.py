@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from array_record.python import array_record_module
 
-from ugf_jax.data import index, lengths, shards
+from ugf_jax.data import index, lengths, shards, stores
 from ugf_jax.data.parts import Part, records_path
 from ugf_jax.data.recipes import Lengths, lengths_of
 from ugf_jax.data.records import Record, pack, unpack
@@ -104,6 +104,15 @@ class ShardWriter:
         shards.write_text(entry_path(self.work, task.number), json.dumps(entry))
         return task.number
 
+    @property
+    def work_folder(self) -> pathlib.Path:
+        """Where unfinished work lies."""
+        return self.work
+
+    def result(self, task: ShardTask) -> int | None:
+        """What writing the shard gave, None if it is not written."""
+        return task.number if entry_path(self.work, task.number).is_file() else None
+
     def _packed(self, task: ShardTask, rows: shards.Rows, counted: list[Lengths]) -> Iterator[bytes]:
         text = TextTokenizer.load(self.text_tokenizer)
         for batch in _batches(self._records(task), BATCH):
@@ -182,8 +191,7 @@ def _lengths_path(work: pathlib.Path, number: int) -> pathlib.Path:
 
 
 def _read_rows(path: pathlib.Path) -> list[pa.RecordBatch]:
-    with pa.memory_map(os.fspath(path)) as mapped:
-        return pa.ipc.open_file(mapped).read_all().to_batches()
+    return stores.read_table(path).to_batches()
 
 
 def _read(reader: Any, first: int, end: int) -> Iterator[bytes]:

@@ -105,6 +105,15 @@ class PartWriter:
         write_text(_summary_path(self.folder, number), json.dumps(dataclasses.asdict(part)))
         return part
 
+    @property
+    def work_folder(self) -> pathlib.Path:
+        """Where unfinished work lies."""
+        return self.folder
+
+    def result(self, task: tuple[int, Unit, int | None]) -> Part | None:
+        """What writing the part gave, None if it is not written."""
+        return read_part(self.folder, task[0])
+
     def _packed(self, examples: Iterable[Example], part: Part) -> Iterator[bytes]:
         """Packs the records of the examples, and tells `part` about each."""
         streak = 0

@@ -12,12 +12,11 @@ import fcntl
 import json
 import os
 import pathlib
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ugf_jax.data import assemble, index
+from ugf_jax.data import assemble, index, stores
 from ugf_jax.data.parts import Part, PartWriter, PrepareSettings, read_part, too_bad
 from ugf_jax.data.recount import recount, remove_strays
 from ugf_jax.data.shards import text_identity, write_text
@@ -31,6 +30,7 @@ from ugf_jax.progress import Progress
 WORK_NAME = ".work"
 REQUEST_NAME = "request.json"
 ENOUGH_IMAGES = 200  # before a rate of damaged images means something
+Runner = Callable[..., Iterator[Any]]  # of the form of `workers.run_all`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +52,22 @@ def prepare(
     transform_identity: Any = None,
     label: str = "prepare",
     text_tokenizer: str = "",
+    run: Runner = run_all,
 ) -> Prepared:
     """Prepares a source into `folder`.
 
     Args:
       source: where examples come from.
-      folder: made if missing; a finished dataset of the same source and settings is left as it is, but for the token
-        lengths where they are of another text tokenizer.
+      folder: on a disk or in an object store (where nothing keeps two from preparing into it at once); made if missing; a
+        finished dataset of the same source and settings is left as it is, but for the token lengths where they are of another
+        text tokenizer.
       settings: limits and layout.
       workers: processes; the result does not depend on it. Programs that give more than 1 need `if __name__ == "__main__"`.
       transform: changes records before they are stored, in this process, up to 256 at a time.
       transform_identity: JSON-compatible; tells one transform from another.
       label: shown beside the progress.
       text_tokenizer: a `tokenizer.json` that counts the tokens of texts; "" is the shipped one.
+      run: how pieces are written: by processes of this machine, or like `ugf_jax.data.beam_prepare` by others.
 
     Raises:
       InputError: the source is empty or damaged, too much of it is refused, or the folder holds something else.
@@ -80,14 +83,13 @@ def prepare(
     units = first_units(source, source.units(), settings.limit)
     work = _claim(folder, request)
     started = time.monotonic()
-    with open(work / "lock", "w") as lock:
-        _lock(lock, folder)
-        done_before, parts = _write_parts(PartWriter(source, settings, work), units, workers, label)
+    with _locked(work / "lock", folder):
+        done_before, parts = _write_parts(PartWriter(source, settings, work), units, workers, label, run)
         _check_usable(folder, work, parts, label)
         tasks = assemble.plan_shards(parts, settings.shards)
-        _write_shards(assemble.ShardWriter(folder, work, transform, text_tokenizer), tasks, workers, label)
+        _write_shards(assemble.ShardWriter(folder, work, transform, text_tokenizer), tasks, workers, label, run)
         manifest = assemble.finish(folder, work, len(tasks), parts, source_identity, settings_identity, request["text"])
-    shutil.rmtree(work)
+    stores.remove(work)
     return Prepared(manifest, False, sum(p.examples for p in parts) - done_before, time.monotonic() - started)
 
 
@@ -96,9 +98,8 @@ def _complete(folder: pathlib.Path, request: dict[str, Any], text: TextTokenizer
     dataset = index.open_dataset(folder)
     _check_same(folder, dataset.manifest, request)
     started = time.monotonic()
-    with _open_folder(folder) as descriptor:
-        _lock(descriptor, folder)
-        shutil.rmtree(folder / WORK_NAME, ignore_errors=True)
+    with _locked(folder, folder):
+        stores.remove(folder / WORK_NAME, ignore_errors=True)
         same = dataset.manifest.get("text") == text_identity(text)
         manifest = dataset.manifest if same else recount(dataset, text, label)
         remove_strays(folder, manifest)
@@ -133,24 +134,24 @@ def _check_same(folder: pathlib.Path, existing: dict[str, Any], request: dict[st
 
 
 @contextlib.contextmanager
-def _open_folder(folder: pathlib.Path) -> Iterator[int]:
-    """A descriptor of the folder itself, to lock what has no work folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _locked(place: pathlib.Path, folder: pathlib.Path) -> Iterator[None]:
+    """Holds a lock on `place`, a folder or a file made for it: nobody else prepares into `folder`. A store has no locks."""
+    if stores.is_remote(place):
+        yield
+        return
+    descriptor = os.open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        yield descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{folder}: another process is preparing into it; wait for it or name another folder") from error
+        yield
     finally:
         os.close(descriptor)
 
 
-def _lock(lock: Any, folder: pathlib.Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise InputError(f"{folder}: another process is preparing into it; wait for it or name another folder") from error
-
-
 def _write_parts(
-    write: PartWriter, units: Sequence[tuple[Unit, int | None]], workers: int, label: str
+    write: PartWriter, units: Sequence[tuple[Unit, int | None]], workers: int, label: str, run: Runner
 ) -> tuple[int, list[Part]]:
     """Writes the parts that are missing; returns the examples found done, and all parts in order."""
     for left in write.folder.glob(".*.partial"):
@@ -164,7 +165,7 @@ def _write_parts(
     with Progress(label, total, "examples", done=before) as progress:
         if before:
             progress.note(f"{label}: continuing after {before} examples")
-        for part in run_all(write, missing, min(workers, len(missing)), progress.advance):
+        for part in run(write, missing, min(workers, len(missing)), progress.advance):
             parts[part.number] = part
             if total is None and all_bytes:  # tars: how much has been read tells how much there is
                 read = sum(units[n][0].size for n in parts)
@@ -187,7 +188,7 @@ def _check_usable(folder: pathlib.Path, work: pathlib.Path, parts: Sequence[Part
         return
     counts = assemble.write_quarantine(folder, parts)["reasons"]
     first = next((q for part in parts for q in part.quarantine), None)
-    shutil.rmtree(work)
+    stores.remove(work)
     if first is None:
         raise InputError(f"{label}: no examples in the source")
     reasons = ", ".join(f"{n} {reason}" for reason, n in counts.items())
@@ -196,7 +197,9 @@ def _check_usable(folder: pathlib.Path, work: pathlib.Path, parts: Sequence[Part
     )
 
 
-def _write_shards(write: assemble.ShardWriter, tasks: Sequence[assemble.ShardTask], workers: int, label: str) -> None:
+def _write_shards(
+    write: assemble.ShardWriter, tasks: Sequence[assemble.ShardTask], workers: int, label: str, run: Runner
+) -> None:
     for left in write.folder.glob(".*.partial"):  # of a killed run; the lock says that nobody writes them now
         left.unlink(missing_ok=True)
     finished = assemble.finished_shards(write.work, len(tasks))
@@ -205,5 +208,5 @@ def _write_shards(write: assemble.ShardWriter, tasks: Sequence[assemble.ShardTas
     total = sum(sizes.values())
     workers = 1 if write.transform else min(workers, len(missing))
     with Progress(f"{label}: shards", total, "records", done=total - sum(sizes[t.number] for t in missing)) as progress:
-        for _ in run_all(write, missing, workers, progress.advance):
+        for _ in run(write, missing, workers, progress.advance):
             pass

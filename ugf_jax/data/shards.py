@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from array_record.python import array_record_module
 
-from ugf_jax.data import index, lengths
+from ugf_jax.data import index, lengths, stores
 from ugf_jax.data.recipes import lengths_of
 from ugf_jax.data.records import Record, pack
 from ugf_jax.data.text import TextTokenizer
@@ -49,20 +50,35 @@ def shard_name(number: int, count: int) -> str:
 def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a name to write under beside `path`, and renames it to `path` once all of it is on the disk.
 
+    For a path in an object store the name is of a temporary file here, which is sent when it is whole.
+
     Raises:
       InputError: the disk is full or cannot be written. Whatever else ends the writing is raised as it is; in either case
         nothing is left behind.
     """
+    if stores.is_remote(path):
+        with tempfile.TemporaryDirectory() as folder, _named(path):
+            yield (here := pathlib.Path(folder) / path.name)
+            stores.send(here, path)
+        return
     partial = path.parent / f".{path.name}.{os.getpid()}.partial"
     try:
-        yield partial
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); mend that and run the same again") from error
+        with _named(path):
+            yield partial
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """What a disk or a store says, as one line that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); mend that and run the same again") from error
 
 
 def write_array_record(path: pathlib.Path, records: Iterable[bytes]) -> int:
@@ -126,9 +142,9 @@ def _regroup(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[p
 
 def file_entry(path: pathlib.Path, **fields: Any) -> dict[str, Any]:
     """What the manifest says about a file: name, size in bytes, SHA-256."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": path.name, **fields, "bytes": path.stat().st_size, "sha256": digest}
+    return {"name": path.name, **fields, "bytes": stores.size(path), "sha256": digest}
 
 
 def size_histogram(heights: np.ndarray, widths: np.ndarray) -> dict[str, dict[str, int]]:
@@ -170,8 +186,7 @@ def write_manifest(
     `text` is what `text_identity` says of the text tokenizer that the lengths were counted with; `pairs` is the number of
     preferences in all records, said where there are some.
     """
-    with pa.memory_map(os.fspath(folder / index.INDEX_NAME)) as mapped:
-        table = pa.ipc.open_file(mapped).read_all()
+    table = stores.read_table(folder / index.INDEX_NAME)
     heights, widths = (table.column(name).to_numpy() for name in ("height", "width"))
     manifest = {
         "format": index.FORMAT,
