@@ -94,7 +94,7 @@ def cast(name: str, values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
       InputError: one is not finite, or becomes so.
     """
     with np.errstate(over="ignore"):
-        values = values.astype(dtype)
+        values = values.astype(dtype, copy=False)
     if not np.isfinite(values).all():
         raise InputError(f"{name}: a value is not finite as {dtype}; want finite weights, or --dtype=float32")
     return values
