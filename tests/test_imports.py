@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "ugf_jax"
-ORDER = ("data", "models", "objectives", "training", "generation", "evaluation", "feedback", "interop", "cli")
+ORDER = ("data", "models", "objectives", "training", "generation", "evaluation", "feedback", "planning", "interop", "cli")
 # What each package may import besides itself. Models and objectives know nothing of training or of where data comes from.
 ALLOWED = {name: set(ORDER[:i]) for i, name in enumerate(ORDER)}
 ALLOWED["models"] = set()

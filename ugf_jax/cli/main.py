@@ -2,6 +2,7 @@
 
   ugf prepare SOURCE OUT      bring images and text of any layout into one fast format
   ugf inspect DATA or RUN     what a prepared dataset holds; what has happened to a run
+  ugf plan --config=FILE      what a step needs and gives on a pod slice, without one
   ugf train --config=FILE     run a training stage, resume it, or start it over
   ugf evaluate --workdir=DIR  measure a checkpoint offline and write a report
   ugf generate PROMPT         draw images from text
@@ -20,7 +21,7 @@ from typing import NoReturn
 
 from ugf_jax.errors import EXIT_BAD_INPUT, EXIT_DONE
 
-VERBS = ("prepare", "inspect", "train", "evaluate", "generate", "chat", "label", "rate", "export")
+VERBS = ("prepare", "inspect", "plan", "train", "evaluate", "generate", "chat", "label", "rate", "export")
 
 
 def run() -> NoReturn:

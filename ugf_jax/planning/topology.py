@@ -94,8 +94,11 @@ def described_devices(topology: Topology) -> list[Any]:
     from jax.experimental import topologies
 
     jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_enable_compilation_cache", False)  # what is compiled for other devices cannot be read back
     name = f"{topology.chip.kind}:{'x'.join(map(str, topology.shape))}"
-    more = {"num_slices": topology.slices} if topology.slices > 1 else {}
+    more: dict[str, Any] = {"num_slices": topology.slices} if topology.slices > 1 else {}
+    if topology.chip.kind == "v4":
+        more["chip_config_name"] = "megacore"  # both cores of a chip as one device, as on Cloud TPU
     try:
         return list(topologies.get_topology_desc(name, "tpu", **more).devices)
     except (RuntimeError, ValueError, NotImplementedError) as error:
