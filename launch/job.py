@@ -1,7 +1,6 @@
 """What all launchers share: the flags that say what to run, and the check of it before anything is paid for."""
 
 import dataclasses
-import math
 import pathlib
 import shlex
 import subprocess
@@ -140,7 +139,7 @@ def tpu(job: Job, values: flags.FlagValues, secret: str) -> tuple[Slice, dict[st
     names.image(values.image)
     if not is_remote(job.workdir):
         raise InputError(f"--workdir is '{job.workdir}', which ends with its container; want a path such as gs://BUCKET/runs/1")
-    check(job, values.slices * piece.devices, f"{values.slices} × {piece}" if values.slices > 1 else str(piece), remote=True)
+    check(job, values.slices * piece.devices, values.slices, remote=True)
     return piece, dict(names.assignment(text, "env", secret) for text in values.env)
 
 
@@ -149,13 +148,13 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def check(job: Job, devices: int, where: str, remote: bool = False) -> None:
+def check(job: Job, devices: int, slices: int = 1, remote: bool = False) -> None:
     """Reads the config as the hosts will, so that a mistake in it costs nothing.
 
     Args:
       job: what to run.
       devices: JAX devices of all hosts.
-      where: how messages name them.
+      slices: TPU slices that they are in.
       remote: hosts have nothing but the image, so folders must lie in an object store.
 
     Raises:
@@ -165,18 +164,15 @@ def check(job: Job, devices: int, where: str, remote: bool = False) -> None:
 
     from ugf_jax import config
     from ugf_jax.cli import train
-    from ugf_jax.training import stages
+    from ugf_jax.training import sharding, stages
 
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "", flag_values=values)
     app.parse_flags("train", values, [f"--config={job.config}", *job.overrides])
     settings = config.parse(stages.find(train.config_stage(values)).settings, values.config)
-    mesh = settings.mesh
-    axes = {"data": mesh.data, "fsdp": mesh.fsdp, "tensor": mesh.tensor}
-    known = math.prod(n for n in axes.values() if n > 0)
-    if devices % known or (-1 not in axes.values() and devices != known):
-        sizes = " × ".join(f"{name} {n}" for name, n in axes.items())
-        raise InputError(f"config.mesh: {sizes} does not fit {where}, which is {devices:,} devices")
+    data, *_ = sharding.mesh_shape(settings.mesh, devices)
+    if data % slices:
+        raise InputError(f"config.mesh.data is {data}; want a multiple of the {slices} slices, which only it may span")
     for key, folder in folders(settings) if remote else ():
         if not is_remote(folder) and not folder.startswith("/"):
             raise InputError(f"config.{key}: '{folder}' is not in the image; want a path such as gs://BUCKET/{folder}")

@@ -40,6 +40,7 @@ SCRIPT = """\
 {directives}
 # Grace period: {source}.
 set -u
+trap : TERM  # what takes the node away may ask this shell too: it has to wait for its tasks
 cd -- {directory} || exit {wrong}
 for name in {passed}; do
   [ -n "${{!name+x}}" ] || {{ echo "$name is not set; export it before sbatch" >&2; exit {wrong}; }}
@@ -62,9 +63,8 @@ exit "$code"
 
 def main(job: Job, values: flags.FlagValues) -> None:
     """Prints the batch script or submits it."""
-    devices = values.nodes * values.gpus
     text = script(job, values)
-    jobs.check(job, devices, f"{values.nodes} nodes of {values.gpus} GPUs")
+    jobs.check(job, values.nodes * values.gpus)
     if job.dry_run:
         print(text, end="")
     else:

@@ -44,7 +44,7 @@ OPTIONS = ("BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=8")
 def main(job: Job, values: flags.FlagValues) -> None:
     """Prints the commands or runs them."""
     ready = commands(job, values)
-    jobs.check(job, len(ready) * values.devices, f"{len(ready)} hosts of {values.devices} devices")
+    jobs.check(job, len(ready) * values.devices)
     if job.dry_run:
         print(f"# grace period: {job.grace} s, {job.grace_source}")
         for command in ready:

@@ -44,29 +44,25 @@ def test_overrides_reach_training_as_they_are(call, capsys, unchecked):
 
 
 @pytest.mark.parametrize(
-    ("more", "devices", "remote", "words"),
+    ("more", "slices", "remote", "words"),
     [
-        (["--config.no.such=1"], 8, False, "config.no"),
-        (["--config.steps=-1"], 8, False, "config.steps is -1"),
-        (
-            ["--config.mesh.data=3", "--config.mesh.fsdp=1"],
-            8,
-            False,
-            "config.mesh: data 3 × fsdp 1 × tensor 1 does not fit here",
-        ),
-        (["--config.mesh.data=-1", "--config.mesh.fsdp=3"], 8, False, "does not fit here, which is 8 devices"),
-        ([], 8, True, "config.data.datasets: '.*' is not in the image; want a path such as gs://BUCKET/"),
+        (["--config.no.such=1"], 1, False, "config.no"),
+        (["--config.steps=-1"], 1, False, "config.steps is -1"),
+        (["--config.mesh.data=3", "--config.mesh.fsdp=1"], 1, False, "config.mesh: data 3 x fsdp 1 x tensor 1 needs 3 devices"),
+        (["--config.mesh.data=-1", "--config.mesh.fsdp=3"], 1, False, "config.mesh: .* there are 8"),
+        (["--config.mesh.data=2", "--config.mesh.fsdp=4"], 4, False, "config.mesh.data is 2; want a multiple of the 4 slices"),
+        ([], 1, True, "config.data.datasets: '.*' is not in the image; want a path such as gs://BUCKET/"),
     ],
 )
-def test_a_config_that_training_would_refuse_is_refused_first(more, devices, remote, words):
+def test_a_config_that_training_would_refuse_is_refused_first(more, slices, remote, words):
     with pytest.raises(InputError, match=words):
-        jobs.check(overrides(*more), devices, "here", remote)
+        jobs.check(overrides(*more), 8, slices, remote)
 
 
 def test_a_config_that_fits_passes():
-    jobs.check(overrides("--config.mesh.data=-1", "--config.mesh.fsdp=4"), 8, "here")
+    jobs.check(overrides("--config.mesh.data=-1", "--config.mesh.fsdp=4"), 8, slices=2)
     bucket = ["--config.data.datasets=('gs://ours/a',)", "--config.evaluation.dataset=/mounted/b"]
-    jobs.check(overrides("--config.mesh.data=2", "--config.mesh.fsdp=4", *bucket), 8, "here", remote=True)
+    jobs.check(overrides("--config.mesh.data=2", "--config.mesh.fsdp=4", *bucket), 8, remote=True)
 
 
 TPU = ("--config=experiments/demo.py", "--topology=v5e:4x4", "--image=ours/ugf:1", "--workdir=gs://ours/run")

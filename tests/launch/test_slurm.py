@@ -3,7 +3,9 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -75,6 +77,24 @@ def test_a_task_that_is_asked_to_stop_saves_before_its_shell_ends(render, batch,
     training = f"trap 'sleep 0.2; echo saved >> {tmp_path}/saved; exit 75' TERM; kill -TERM $PPID $$; sleep 5"
     assert batch(script, training) == (75, True)
     assert (tmp_path / "saved").read_text() == "saved\n" * 2
+
+
+def test_a_batch_shell_that_is_asked_to_stop_waits_for_its_tasks(render, program, tmp_path):
+    program("srun", SRUN)
+    program("scontrol", f"echo $@ > {tmp_path}/requeued")
+    program("trainer", f"trap 'exit 75' TERM; echo $$ > {tmp_path}/pid-$SLURM_PROCID; while :; do sleep 0.02; done")
+    script = tmp_path / "script"
+    script.write_text(render("--python=trainer"))
+    batch = subprocess.Popen(["bash", script], env=os.environ | {"NOTES": "/dev/null", "SLURM_JOB_ID": "17"})
+    while len(pids := [p.read_text() for p in tmp_path.glob("pid-*")]) < 2 or not all(pids):
+        time.sleep(0.02)
+    batch.terminate()
+    time.sleep(0.1)
+    assert batch.poll() is None
+    for pid in pids:
+        os.kill(int(pid), signal.SIGTERM)
+    assert batch.wait(timeout=30) == 75
+    assert (tmp_path / "requeued").read_text() == "requeue 17\n"
 
 
 def test_training_gets_exactly_its_arguments(render, batch, tmp_path):
