@@ -1,12 +1,12 @@
-"""The tokenizers of the model that ships with the package: drawn shapes and clipart, in 144 master codes.
+"""The tokenizers of the model that ships with the package: drawn shapes and clipart, in 256 master codes.
 
   ugf prepare shapes:24000 data/shapes
   ugf prepare clipart data/clipart
   ugf train --config=experiments/small_tokenizer.py --workdir=runs/small_tokenizer
 
-A 12×12 grid of 1,000 codes is the shortest sequence that still tells a small cross from a small heart: of an 8×8 grid most
-cells are background, and ten bits for each of the others leave a blur. Four auxiliary codes for each 16×16 pixels add the
-edges. Auxiliary training sees a few wrong master codes, as the transformer will sometimes draw them.
+A master code is the mean colour of its patch: a small transformer learns what to draw from a fifth of the images that learned codes
+take, and a decoder turns the mosaic into edges. Four auxiliary codes for each 16×16 pixels add what it cannot know. Auxiliary
+training sees a few wrong master codes, as the transformer will sometimes draw them.
 """
 
 from ugf_jax.config import config_dict
@@ -14,9 +14,9 @@ from ugf_jax.training.stages.tokenizer import Settings
 
 
 def get_config(data="data"):
-    """About 4.5 million parameters in the master and 1.5 million in the auxiliary."""
+    """About 2 million parameters in the master and 1.5 million in the auxiliary."""
     config = config_dict(Settings())
-    config.steps = 1200
+    config.steps = 800
     config.log_every = 50
 
     config.data.datasets = (data + "/shapes/train", data + "/clipart/train")
@@ -25,16 +25,17 @@ def get_config(data="data"):
     config.data.max_stretch = 0.15  # few buckets: each is a compilation
     config.data.max_crop = 0.15
     config.evaluation.dataset = data + "/shapes/validation"
-    config.evaluation.every = 300
+    config.evaluation.every = 200
     config.evaluation.items = 64
     config.evaluation.batch_size = 16
-    config.checkpoint.every = 300
+    config.checkpoint.every = 200
 
     master, auxiliary = config.model.master, config.model.auxiliary
-    master.size, master.patch, master.width, master.depth, master.heads = 192, 16, 192, 4, 6
+    master.size, master.patch, master.width, master.depth, master.heads = 192, 12, 192, 4, 6
+    master.encoder, master.quantizer.levels = "mean", (10, 10, 10)
     auxiliary.width, auxiliary.depth, auxiliary.heads, auxiliary.window = 128, 2, 4, 8
     auxiliary.groups = 4
-    master.quantizer.levels = auxiliary.quantizer.levels = (8, 5, 5, 5)
+    auxiliary.quantizer.levels = (8, 5, 5, 5)
     auxiliary.master_corruption, auxiliary.dropout, auxiliary.sparsity = 0.05, 0.05, 0.0
     for weights in (config.objective.master, config.objective.auxiliary):
         weights.l1, weights.l2, weights.gradient, weights.laplacian, weights.ms_ssim = 1.0, 2.0, 0.5, 0.0, 0.0
