@@ -17,7 +17,7 @@ WORKDIR /app
 COPY pyproject.toml requirements.txt ./
 RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > wanted.txt \
   && if [ "$ACCELERATOR" != cpu ]; then echo "jax[$ACCELERATOR]" >> wanted.txt; fi \
-  && pip install --constraint requirements.txt --requirement wanted.txt gcsfs \
+  && pip install --constraint requirements.txt --requirement wanted.txt gcsfs google-cloud-storage google-cloud-storage-control \
   && rm wanted.txt
 
 COPY README.md LICENSE ./

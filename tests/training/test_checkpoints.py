@@ -13,7 +13,7 @@ import optax
 import pytest
 
 from ugf_jax.errors import InputError
-from ugf_jax.training.checkpoints import Checkpointer, read_extras, restore_params, saved_arrays, steps
+from ugf_jax.training.checkpoints import Checkpointer, absolute, read_extras, restore_params, saved_arrays, steps
 
 
 class State(flax.struct.PyTreeNode):
@@ -235,3 +235,10 @@ def test_kill_9_while_saving_loses_at_most_one_save(tmp_path, kills):
                     assert restored.extras == {"step": step} == {"step": int(restored.state["step"])}
                     np.testing.assert_array_equal(restored.state["w"], step)
             assert [p.name for p in tmp_path.iterdir() if not p.name.isdigit()] == []  # no temporary folders either
+
+
+def test_a_path_in_an_object_store_stays_there(tmp_path, monkeypatch):
+    """Orbax itself reads and writes `gs://`; a path that lost its second slash would be a folder of this machine."""
+    monkeypatch.chdir(tmp_path)
+    assert str(absolute("gs://ours/run/checkpoints")) == "gs://ours/run/checkpoints"
+    assert str(absolute("run/checkpoints")) == str(tmp_path / "run" / "checkpoints")

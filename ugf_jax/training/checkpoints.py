@@ -4,6 +4,7 @@ Orbax does the writing; this is the only module that trainers and evaluators nee
 """
 
 import logging
+import os
 import shutil
 from typing import Any, Self
 
@@ -49,7 +50,7 @@ class Checkpointer:
     """
 
     def __init__(self, folder: epath.PathLike, keep: int = 3, keep_every: int | None = None):
-        self.folder = epath.Path(folder).absolute()
+        self.folder = absolute(folder)
         self.keep, self.keep_every = keep, keep_every
         self._saving: int | None = None
         try:
@@ -166,6 +167,12 @@ class Checkpointer:
         self.close()
 
 
+def absolute(folder: epath.PathLike) -> epath.Path:
+    """The folder as Orbax wants it. A path in an object store is absolute: `epath` would put the working folder before it."""
+    path = epath.Path(folder)
+    return path if "://" in os.fspath(path) else path.absolute()
+
+
 def read_extras(folder: epath.PathLike, step: int | None = None) -> tuple[int, dict[str, Any]]:
     """The step (default: the newest whose JSON is good) and the JSON saved with it, without reading arrays.
 
@@ -199,7 +206,7 @@ def restore_params(folder: epath.PathLike, abstract: Any, step: int | None = Non
     Raises:
       InputError: no such step, no good step, or arrays that the step does not hold.
     """
-    restored = newest_good(epath.Path(folder).absolute(), abstract, step, partial=True, set_aside=False)
+    restored = newest_good(absolute(folder), abstract, step, partial=True, set_aside=False)
     return restored.step, restored.state
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from ugf_jax import config
+from ugf_jax.data.stores import as_path
 from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
@@ -55,7 +56,7 @@ def find_pretrained(folder: str | os.PathLike[str], key: str = "config.model") -
     Raises:
       InputError: it is neither.
     """
-    path = pathlib.Path(folder)
+    path = as_path(folder)
     if not str(folder):
         raise InputError(f"{key} is empty; want a model made by `ugf export`, or the work folder of a run of stage 'unified'")
     if is_bundle(path):
