@@ -18,6 +18,7 @@ from ugf_jax.evaluation.model_tasks import MODEL_TASKS
 from ugf_jax.evaluation.policy_task import POLICY_TASK
 from ugf_jax.evaluation.report import write_report
 from ugf_jax.evaluation.reward_task import REWARD_TASK
+from ugf_jax.evaluation.run_report import run_section
 from ugf_jax.evaluation.sample_log import SampleLog
 from ugf_jax.evaluation.summary import summarize, to_json
 from ugf_jax.evaluation.versions import library_versions
@@ -165,6 +166,8 @@ def evaluate(
     for outcome in outcomes.values():
         results |= to_json(outcome.results)
     sections = [section for outcome in outcomes.values() for section in outcome.sections]
+    if run is not None and (about_run := run_section(run)):
+        sections.append(about_run)
     if other is not None:
         sections.insert(0, comparison_section(results, other))
     page = epath.Path(report or job.output / "report.html")
