@@ -1,11 +1,12 @@
 """The two designs joined: an imported UniToken that looks into auxiliary memory too, and is trained on.
 
   ugf prepare conversations.json data/unitoken/coded --tokenize=runs/unitoken_tokenizer
-  ugf train --config=experiments/unitoken_memory.py --workdir=runs/unitoken_memory --config.init_from=runs/unitoken_with_memory
+  ugf import UniToken-AnyRes-StageII models/joined --memory --cross_every=4 --image_tokenizer=runs/unitoken_tokenizer
+  ugf train --config=experiments/unitoken_memory.py --workdir=runs/unitoken_memory --config.init_from=models/joined
 
-`runs/unitoken_with_memory` holds the parameters that `ugf_jax.interop.unitoken.add_memory` makes of UniToken's: a gated
-cross-attention after every fourth block, gates at zero, so that the first step computes what UniToken does. What is new learns
-at ten times the rate of the rest.
+A gated cross-attention after every fourth block; gates start at zero, so that the first step computes what UniToken does. What
+is new learns at ten times the rate of the rest. `runs/unitoken_tokenizer` codes images with Chameleon's master codes and
+auxiliary codes of its own.
 """
 
 from ugf_jax.config import config_dict

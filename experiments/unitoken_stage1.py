@@ -1,7 +1,7 @@
 """UniToken, stage I: a vision tower and its adapter learn to speak to a transformer that stays as it is.
 
-  ugf import Lumina-mGPT-7B-512 runs/unitoken_start
-  ugf train --config=experiments/unitoken_stage1.py --workdir=runs/unitoken_stage1 --config.init_from=runs/unitoken_start
+  ugf import Lumina-mGPT-7B-512 models/unitoken_start --vision=siglip-so400m-patch14-384
+  ugf train --config=experiments/unitoken_stage1.py --workdir=runs/unitoken_stage1 --config.init_from=models/unitoken_start
 
 2.5 million captions, one epoch of 128 a batch: 19,531 steps. The tower learns at a hundredth of the rate (at a half it
 collapses); its patch and position embeddings stay.

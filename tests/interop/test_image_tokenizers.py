@@ -42,7 +42,10 @@ def imported(write):
     return {family: load_image_tokenizer(write(family)) for family in NAMES}
 
 
-@pytest.mark.parametrize("family", NAMES)
+SLOW = ("chameleon deep",)
+
+
+@pytest.mark.parametrize("family", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NAMES])
 def test_codes_are_identical_and_pixels_equal(imported, family):
     images = VQImages(imported[family])
     codes = images.encode(KNOWN["images"])

@@ -37,6 +37,33 @@ def step(settings, params, grads):
     return optax.apply_updates(params, updates)
 
 
+def test_groups_may_be_clipped_together():
+    """Of all that is trained, and without what is frozen: gradients of 3 and 4 have norm 5, whatever the frozen one's is."""
+    params = {name: {"kernel": jnp.zeros(1)} for name in ("a", "b", "frozen")}
+    grads = {"a": {"kernel": jnp.array([3.0])}, "b": {"kernel": jnp.array([4.0])}, "frozen": {"kernel": jnp.array([1e6])}}
+    groups = {"^b": GroupSettings(), "^frozen": GroupSettings(learning_rate_scale=0.0)}
+    settings = OptimizerSettings(groups=groups, clip_norm=1.0, eps=1.0, weight_decay=0.0, warmup_steps=0, schedule="constant")
+    rate = settings.learning_rate
+
+    def moved(**changes):
+        after = step(dataclasses.replace(settings, **changes), params, grads)
+        return {name: float(-after[name]["kernel"][0] / rate) for name in params}
+
+    # A first AdamW step is g / (|g| + eps).
+    assert moved(clip_together=True) == pytest.approx({"a": 0.6 / 1.6, "b": 0.8 / 1.8, "frozen": 0.0}, rel=1e-4)
+    assert moved() == pytest.approx({"a": 0.5, "b": 0.5, "frozen": 0.0}, rel=1e-4)
+
+
+def test_everything_may_be_decayed():
+    params = {"norm": {"scale": jnp.ones(1)}, "mlp": {"kernel": jnp.ones(1)}}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    settings = OptimizerSettings(learning_rate=0.1, weight_decay=0.5, warmup_steps=0, schedule="constant")
+    for every, norm in ((False, 1.0), (True, 0.95)):
+        after = step(dataclasses.replace(settings, decay_all=every), params, zeros)
+        assert float(after["norm"]["scale"][0]) == pytest.approx(norm)
+        assert float(after["mlp"]["kernel"][0]) == pytest.approx(0.95)
+
+
 def params_and_grads():
     params = {"tower": {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)}, "head": {"kernel": jnp.ones((4, 4))}}
     return params, jax.tree.map(lambda p: jnp.full_like(p, 0.01), params)
