@@ -25,18 +25,18 @@ from absl import flags
 
 from ugf_jax.cli import app
 from ugf_jax.errors import InputError
+from ugf_jax.generation.image_tokenizer import ImageTokenizer
 from ugf_jax.interop.importing import DTYPES, import_model
 from ugf_jax.interop.plan import Additions, plan_import
 from ugf_jax.interop.source import open_source
 from ugf_jax.models.memory import MemorySettings
-from ugf_jax.training.frozen import load_tokenizer
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_bool("dry-run", False, "say what SOURCE is and what becomes of each tensor; write nothing", flag_values=FLAGS)
 flags.DEFINE_enum("dtype", "", ["", *DTYPES], "in which weights are stored; empty: as in SOURCE", flag_values=FLAGS)
 flags.DEFINE_string("vision", None, "folder of a SigLIP vision tower to look through", flag_values=FLAGS)
 flags.DEFINE_string("text_tokenizer", "", "a tokenizer.json; empty: that of SOURCE", flag_values=FLAGS)
-flags.DEFINE_string("image_tokenizer", None, "work folder of the image tokenizer whose codes it will learn", flag_values=FLAGS)
+flags.DEFINE_string("image_tokenizer", None, "work folder of the image tokenizer that it gets", flag_values=FLAGS)
 flags.DEFINE_bool("memory", None, "give it auxiliary memory; default: text models only", flag_values=FLAGS)
 flags.DEFINE_integer("cross_every", 0, "blocks between two looks at it; 0: as many as fit, at most 4", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of what is new", flag_values=FLAGS)
@@ -48,7 +48,9 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         raise InputError(f"want SOURCE and OUT, got {len(positional)} arguments (see ugf import --help)")
     vision = open_source(values.vision) if values.vision else None
     source = open_source(positional[0])
-    plan = plan_import(source, _additions(values, source.config.get("model_type") == "chameleon"), vision)
+    images = ImageTokenizer.load(values.image_tokenizer) if values.image_tokenizer else None
+    plan = plan_import(source, _additions(values, source.config.get("model_type") == "chameleon", images), vision)
+    plan = plan.with_images(images) if images else plan
     print(f"{source.path}: {plan.what}")
     plan.check()
     if values["dry-run"].value:
@@ -59,7 +61,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     print(f"{positional[1]}: {size / 1e6:.1f} MB, {len(plan.new)} of {len(plan.shapes)} parameters new")
 
 
-def _additions(values: flags.FlagValues, chameleon: bool) -> Additions | None:
+def _additions(values: flags.FlagValues, chameleon: bool, images: ImageTokenizer | None) -> Additions | None:
     """What the flags ask for; None where Chameleon stays as it is."""
     wanted = not chameleon if values.memory is None else values.memory
     if not wanted and values.cross_every:
@@ -67,10 +69,9 @@ def _additions(values: flags.FlagValues, chameleon: bool) -> Additions | None:
     if chameleon and not wanted:
         return None
     known = Additions(memory=MemorySettings() if wanted else None, cross_every=values.cross_every)
-    if not values.image_tokenizer:
+    if images is None:
         return known
-    tokenizer = load_tokenizer(values.image_tokenizer).settings
-    auxiliary = tokenizer.auxiliary
+    tokenizer, auxiliary = images.settings, images.settings.auxiliary
     memory = MemorySettings(groups=auxiliary.groups, codes=auxiliary.quantizer.codebook_size, levels=auxiliary.levels)
     return Additions(
         codes=tokenizer.master.quantizer.codebook_size,

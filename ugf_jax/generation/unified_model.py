@@ -66,7 +66,7 @@ class UnifiedModel:
         """From a `Bundle`; use `load`."""
         settings, variables = bundle.settings, bundle.variables
         self.settings, self.text, self.vocabulary = settings, bundle.text, settings.vocabulary
-        self.tokenizer = ImageTokenizer(settings.tokenizer, variables["tokenizer"], settings.steps.get("tokenizer", 0))
+        self.tokenizer = ImageTokenizer(settings.tokenizer, variables.get("tokenizer", {}), settings.steps.get("tokenizer", 0))
         self.coder = ImageCoder(self.tokenizer, settings.grids, memory)
         self.reader = DocumentReader(settings.model, settings.vocabulary, variables["fusion"])
         self.generator = TokenGenerator(settings.model, settings.vocabulary, variables["fusion"])
@@ -219,11 +219,18 @@ class UnifiedModel:
         return self.reader.embed_ids(self.text.encode_many(list(texts)))
 
     def encode(self, images: Sequence[Picture]) -> list[ImageCodes]:
-        """Codes of images of any sizes, on the grids that the transformer knows."""
+        """Codes of images of any sizes, on the grids that the transformer knows.
+
+        Raises:
+          InputError: an image that cannot be read, or a model that came without an image tokenizer.
+        """
+        if images:
+            self._check_pictures()
         return self.coder.encode([to_array(image) for image in images])
 
     def decode(self, codes: ImageCodes, size: tuple[int, int] | None = None) -> np.ndarray:
         """The image of codes, uint8 `[height, width, 3]`; `size` (height, width) resizes it."""
+        self._check_pictures()
         image = self.tokenizer.decode([codes], codes.bucket)[0]
         return image if size is None else resize(image, *size)
 
@@ -274,6 +281,7 @@ class UnifiedModel:
         log_probabilities: np.ndarray,
     ) -> list[Drawing]:
         """Pictures of master codes `[rows, grid, grid]`; those of one size together."""
+        self._check_pictures()
         found: dict[int, Drawing] = {}
         for size in dict.fromkeys(sizes):
             rows = [row for row, own in enumerate(sizes) if own == size]
@@ -288,6 +296,11 @@ class UnifiedModel:
                 own = codes[i] or ImageCodes(masters[row], (), (), size)
                 found[row] = Drawing(full[i], plain[i], own, float(log_probabilities[row]))
         return [found[row] for row in range(len(masters))]
+
+    def _check_pictures(self) -> None:
+        """Refuses pictures where the model is one of text alone, as imports may be."""
+        if not self.tokenizer.variables:
+            raise InputError("this model came without an image tokenizer; import it with --image_tokenizer=RUN")
 
     def _encode_lists(self, images: Sequence[Sequence[Picture]]) -> list[list[ImageCodes]]:
         """Codes of lists of images, all coded together."""

@@ -52,7 +52,8 @@ def import_model(
     plan.settings.vocabulary.check_text(TextTokenizer(text, str(tokenizer or beside / TEXT)), "vocab_size of the source")
     kinds = {target: (_stored_as(plan, target, dtype), shape) for target, shape in plan.shapes.items()}
     given = {target: part for part in plan.parts for target in part.mapping}
-    made = new_params(plan, seed)
+    kinds |= {target: (x.dtype, x.shape) for target, x in plan.ready.items()}
+    made = {**new_params(plan, seed), **plan.ready}
     folder.mkdir(parents=True, exist_ok=True)
     with TensorWriter(folder, "model", kinds) as writer:
         for target, (wanted, _) in kinds.items():

@@ -4,9 +4,12 @@ import dataclasses
 from collections.abc import Mapping as AnyMapping
 from typing import Any
 
+import numpy as np
+
 from ugf_jax.data.unitoken.vocabulary import UniTokenVocabulary
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
+from ugf_jax.generation.image_tokenizer import ImageTokenizer
 from ugf_jax.interop import tower, trunk
 from ugf_jax.interop.mapping import Mapping, check, why_ignored
 from ugf_jax.interop.source import Source
@@ -68,12 +71,23 @@ class Plan:
       settings: of the model that it becomes.
       parts: where parameters come from.
       shapes: of all parameters, `fusion/…`.
+      ready: parameters that are in memory already, `tokenizer/…`.
     """
 
     what: str
     settings: BundleSettings
     parts: tuple[Part, ...]
     shapes: dict[str, tuple[int, ...]]
+    ready: AnyMapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def with_images(self, tokenizer: ImageTokenizer) -> "Plan":
+        """The same with an image tokenizer, so that the model can encode and draw."""
+        variables = {f"tokenizer/{name}": np.asarray(x) for name, x in named_leaves(tokenizer.variables).items()}
+        steps = {"tokenizer": tokenizer.step}
+        settings = dataclasses.replace(
+            self.settings, tokenizer=tokenizer.settings, codes=tokenizer.digest(), steps=self.settings.steps | steps
+        )
+        return dataclasses.replace(self, settings=settings, ready=variables)
 
     @property
     def new(self) -> list[str]:
