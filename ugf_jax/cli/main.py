@@ -10,6 +10,7 @@
   ugf label --pictures=DIR    compare pictures on a web page: which is better?
   ugf rate --output=DIR       let a program compare pictures of a model instead
   ugf export RUN OUT          put a trained model into one folder
+  ugf import SOURCE OUT       take over the weights of another project
 
 `ugf VERB --help` explains each. Every verb is also `python -m ugf_jax.cli.VERB`.
 """
@@ -21,7 +22,7 @@ from typing import NoReturn
 
 from ugf_jax.errors import EXIT_BAD_INPUT, EXIT_DONE
 
-VERBS = ("prepare", "inspect", "plan", "train", "evaluate", "generate", "chat", "label", "rate", "export")
+VERBS = ("prepare", "inspect", "plan", "train", "evaluate", "generate", "chat", "label", "rate", "export", "import")
 
 
 def run() -> NoReturn:
@@ -36,5 +37,6 @@ def run() -> NoReturn:
         hint = f"did you mean '{close[0]}'?" if close else "verbs: " + ", ".join(VERBS)
         print(f"ugf: unknown verb '{verb}'; {hint}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
-    importlib.import_module(f"ugf_jax.cli.{verb}").run(arguments[1:])
+    module = "import_weights" if verb == "import" else verb  # `import` is a word of Python
+    importlib.import_module(f"ugf_jax.cli.{module}").run(arguments[1:])
     sys.exit(EXIT_DONE)
