@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from etils import epath
 
 from ugf_jax.errors import InputError
 from ugf_jax.json_files import JsonLines, finite, write_json
@@ -56,3 +57,15 @@ def test_write_json_leaves_the_old_file_when_the_values_do_not_fit(tmp_path):
         write_json(tmp_path / "a.json", {"a": math.nan})
     assert (tmp_path / "a.json").read_text() == '{\n  "a": 1\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_files_in_an_object_store(bucket):
+    write_json(f"{bucket}/run/a.json", {"a": 1})
+    write_json(f"{bucket}/run/a.json", {"a": 2})
+    assert epath.Path(f"{bucket}/run/a.json").read_text() == '{\n  "a": 2\n}\n'
+    lines = JsonLines(f"{bucket}/run/a.jsonl")
+    for n in range(4):
+        lines.append({"n": n})
+    lines.keep(lambda line: line["n"] % 2 == 0)
+    assert JsonLines(f"{bucket}/run/a.jsonl").read() == [{"n": 0}, {"n": 2}]
+    assert sorted(p.name for p in epath.Path(f"{bucket}/run").iterdir()) == ["a.json", "a.jsonl"]

@@ -1,19 +1,21 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch import names
 from ugf_jax.errors import InputError
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_a_name_made_of_any_text_is_a_label_or_empty(text):
     made = names.from_text(text)
     assert made == "" or names.label(made, "name") == made
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=string.printable, max_size=70))
 def test_labels_have_no_room_for_what_means_something_elsewhere(text):
     try:
