@@ -4,22 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from ugf_jax.data.buckets import make_buckets
-from ugf_jax.data.collate import row_specs
 from ugf_jax.data.documents import CODE, TEXT
+from ugf_jax.planning.batches import Specs
 
 IMAGES = 4  # documents of a row, each with an image
-
-Specs = dict[str, tuple[tuple[int, ...], Any]]
-
-
-def batch_specs(settings: Any) -> Specs:
-    """Global shape and dtype of each array of a batch; of the largest bucket, where there are several."""
-    if settings.stage == "unified":
-        data = settings.data
-        return {n: ((data.rows, *s), t) for n, (s, t) in row_specs(data.shape, settings.model.memory.groups).items()}
-    bucket = max(make_buckets(settings.data.bucket_settings), key=lambda b: b.height * b.width)
-    return {"image": ((dict(settings.data.scales)[bucket.scale], bucket.height, bucket.width, 3), np.uint8)}
 
 
 def random_batch(settings: Any, specs: Specs) -> dict[str, np.ndarray]:

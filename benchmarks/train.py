@@ -17,10 +17,11 @@ import rich.table
 from absl import app, flags, logging
 from measure import least_seconds, machine
 from ml_collections import config_flags
-from synthetic import batch_specs, random_batch
+from synthetic import random_batch
 
 from ugf_jax import config
 from ugf_jax.objectives.language import token_losses
+from ugf_jax.planning.batches import batch_specs
 from ugf_jax.training import sharding, stages, trainer
 from ugf_jax.training.flops import forward_flops, peak_flops
 from ugf_jax.training.optimizer import make_optimizer
