@@ -33,8 +33,8 @@ class OptimizerSettings:
     Muon moves the matrices inside blocks; norms, biases, embeddings and heads keep AdamW, with Nesterov's momentum. Its steps
     are scaled to the size of AdamW's (Liu et al. 2025, section 2.2), so that one learning rate and one weight decay serve both.
 
-    `groups` maps a regular expression, searched for in a parameter's path, to what differs there. Where several match, the first
-    does; a config keeps them in alphabetical order, so patterns had better exclude each other.
+    `groups` maps a regular expression, searched for in a parameter's path, to what differs there. Where several match, the
+    first counts; a config keeps them in alphabetical order, so patterns had better exclude each other.
     """
 
     kind: str = config.setting("adamw", config.one_of("adamw", "muon"))
