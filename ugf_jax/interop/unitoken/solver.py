@@ -19,6 +19,7 @@ from ugf_jax.generation.generate_tokens import GenerationSettings
 from ugf_jax.generation.pictures import Picture
 from ugf_jax.generation.sampling import SamplingSettings
 from ugf_jax.interop.unitoken.model import UniToken
+from ugf_jax.interop.unitoken.weights import read_unitoken
 
 DTYPES = {"bf16": "bfloat16", "fp32": "float32", "tf32": "float32"}
 Result = tuple[str, list[Image.Image]]
@@ -73,8 +74,7 @@ class Solver:
         if precision not in DTYPES:
             raise InputError(f"precision is {precision!r}; want one of {', '.join(DTYPES)}")
         self.target = (target_size, target_size)
-        parts = UniToken.load(model_path, DTYPES[precision], target_size, vqgan).parts
-        self.model = UniToken(parts, target_size, [self.target])
+        self.model = UniToken(read_unitoken(model_path, DTYPES[precision], vqgan), target_size, [self.target])
         self._seed = seed
 
     @classmethod

@@ -22,7 +22,7 @@ from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.unitoken.vocabulary import UniTokenVocabulary
 from ugf_jax.errors import InputError
 from ugf_jax.interop.image_tokenizers import VQImages, load_image_tokenizer
-from ugf_jax.interop.mapping import load
+from ugf_jax.interop.mapping import check, slices
 from ugf_jax.interop.source import Source, open_source, read_json
 from ugf_jax.interop.tower import adapter_mapping, tower_ignored, tower_mapping, tower_prefix, tower_settings
 from ugf_jax.interop.trunk import EMBEDDING, IGNORED, trunk_mapping, trunk_settings
@@ -105,12 +105,14 @@ def read_transformer(source: Source, dtype: str = "float32") -> tuple[FusionSett
         rules |= {f"vision/{name}": rule for name, rule in tower_mapping(tower, prefix).items()}
         rules |= {f"adapter/{name}": rule for name, rule in adapter_mapping().items()}
     shapes = {name: leaf.shape for name, leaf in named_leaves(_abstract(settings, total)).items()}
-    found = load(source, rules, shapes, ignored)
+    check(source, rules, shapes, ignored)
     tree: dict[str, Any] = {}
-    for name, array in found.items():
+    for name, rule in rules.items():  # one parameter at a time: a float32 copy of the whole would be 28 GB
         *path, last = name.split("/")
+        own = dtype if last in ("kernel", "embedding", "head") else jnp.float32
+        pieces = [jnp.asarray(piece.astype(np.float32), own) for piece in slices(source, rule)]
         place = functools.reduce(lambda place, part: place.setdefault(part, {}), path, tree)
-        place[last] = jnp.asarray(array, dtype if last in ("kernel", "embedding", "head") else jnp.float32)
+        place[last] = jnp.stack(pieces) if rule.stacked else pieces[0]
     return settings, tree
 
 
