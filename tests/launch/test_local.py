@@ -85,6 +85,13 @@ def test_exit_codes_and_nobody_is_left_waiting(scripts, code):
     assert time.monotonic() - before < 30
 
 
+def test_what_was_stopped_starts_again_where_that_was_asked_for(tmp_path):
+    stopped_twice = f"echo >> {tmp_path}/n; [ $(wc -l < {tmp_path}/n) -gt 2 ] || exit 75"
+    assert local.launch(1, 1, shell(stopped_twice)) == 75
+    assert local.launch(1, 1, shell(stopped_twice), max_restarts=0, pause=0) == 0
+    assert len((tmp_path / "n").read_text()) == 3
+
+
 def test_one_that_ignores_sigterm_is_killed_after_the_grace():
     assert local.launch(2, 1, shell("trap '' TERM; while :; do sleep 0.05; done", "sleep 0.2; exit 3"), grace=0.3) == 3
 
