@@ -53,9 +53,10 @@ def test_chunks_bound_the_memory_of_logits():
     assert temporaries(32) < temporaries(0) / 4
 
 
-@pytest.mark.parametrize("width", [8, 6])  # split over fsdp, and whole because 4 does not divide it
-def test_devices_that_gather_the_head_once_find_the_same(width):
-    mesh = jax.make_mesh((2, 4, 1), ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3)
+# The head is split over fsdp; whole, because 4 does not divide its width; split over both fsdp and tensor.
+@pytest.mark.parametrize(("width", "shape"), [(8, (2, 4, 1)), (6, (2, 4, 1)), (8, (2, 2, 2))])
+def test_devices_that_gather_the_head_once_find_the_same(width, shape):
+    mesh = jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3)
     rng = np.random.default_rng(1)
     hidden, kernel = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((8, 6, width), (width, 16)))
     targets = jnp.asarray(rng.integers(0, 16, (8, 6)))
