@@ -167,9 +167,9 @@ NORM = "model.layers.1.input_layernorm.weight"
     [
         (-1000, r"model\.safetensors: cut short: \d+ bytes"),
         (100, "a header of .* bytes in a file of 100"),
-        ({NORM: None}, rf"{NORM} is missing; fusion/layers/block_1/attention_norm/scale is made from it"),
+        ({NORM: None}, rf"{NORM} is missing; fusion/layers/block_0/attention_norm/scale is made from it"),
         ({"model.layers.2.mlp.bias": np.zeros(3, np.float32)}, r"model\.layers\.2\.mlp\.bias \[3\] belongs to no part"),
-        ({NORM: np.zeros(25, np.float32)}, rf"{NORM} is \[25\]; want \[24\] for fusion/layers/block_1/attention_norm/scale"),
+        ({NORM: np.zeros(25, np.float32)}, rf"{NORM} is \[25\]; want \[24\] for fusion/layers/block_0/attention_norm/scale"),
         ({NORM: np.full(24, np.inf, np.float32)}, "attention_norm/scale: a value is not finite"),
     ],
 )
