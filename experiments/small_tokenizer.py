@@ -4,9 +4,9 @@
   ugf prepare clipart data/clipart
   ugf train --config=experiments/small_tokenizer.py --workdir=runs/small_tokenizer
 
-A master code is the mean colour of its patch: a small transformer learns what to draw from a fifth of the images that learned codes
-take, and a decoder turns the mosaic into edges. Four auxiliary codes for each 16×16 pixels add what it cannot know. Auxiliary
-training sees a few wrong master codes, as the transformer will sometimes draw them.
+A master code is the mean colour of its patch: a small transformer learns what to draw from a fifth of the images that learned
+codes take, and a decoder turns the mosaic into edges. Four auxiliary codes for each 16×16 pixels add what it cannot know.
+Auxiliary training sees a few wrong master codes, as the transformer will sometimes draw them.
 """
 
 from ugf_jax.config import config_dict

@@ -1,8 +1,8 @@
 """The transformer of the model that ships with the package: draws, describes and answers questions about simple scenes.
 
-  ugf prepare shapes:14000@256 data/coded/s256 --tokenize=runs/small_tokenizer --drop_pixels --scales=256 --max_stretch=0.05
-  ugf prepare shapes:5000@192 data/coded/s192 --tokenize=runs/small_tokenizer --drop_pixels --scales=192 --max_stretch=0.05
-  ugf prepare shapes:3000@320 data/coded/s320 --tokenize=runs/small_tokenizer --drop_pixels --scales=320 --max_stretch=0.05
+  ugf prepare shapes:10000@256 data/coded/s256 --tokenize=runs/small_tokenizer --drop_pixels --scales=256 --max_stretch=0.05
+  ugf prepare shapes:4000@192 data/coded/s192 --tokenize=runs/small_tokenizer --drop_pixels --scales=192 --max_stretch=0.05
+  ugf prepare shapes:2400@320 data/coded/s320 --tokenize=runs/small_tokenizer --drop_pixels --scales=320 --max_stretch=0.05
   ugf prepare clipart data/coded/clipart --tokenize=runs/small_tokenizer --drop_pixels --scales=256 --max_stretch=0.15
   ugf train --config=experiments/small_unified.py --workdir=runs/small_unified
 
@@ -16,16 +16,16 @@ from ugf_jax.training.stages.unified import Settings
 def get_config(data="data"):
     """About 3.6 million parameters."""
     config = config_dict(Settings())
-    config.steps = 2400
+    config.steps = 5000
     config.log_every = 20
 
     config.data.datasets = tuple(f"{data}/coded/{name}/train" for name in ("s256", "s192", "s320", "clipart"))
     config.data.weights = (0.62, 0.2, 0.15, 0.03)
-    # Short rows: two documents each. On a CPU the cost of looking into memory that is not one's own counts.
+    # Short rows, of one document each: on a CPU the cost of looking into what is not one's own counts.
     config.data.rows = 12
-    config.data.length = 384
-    config.data.auxiliary = 512
-    config.data.pairs = 2
+    config.data.length = 320
+    config.data.auxiliary = 400
+    config.data.pairs = 1
     tasks = config.data.recipes.tasks
     tasks.generate, tasks.caption, tasks.question, tasks.conversation, tasks.text = 6.0, 0.5, 2.5, 0.0, 0.05
     tasks.contrastive = 2.0
@@ -40,9 +40,9 @@ def get_config(data="data"):
 
     model = config.model
     model.width, model.depth, model.heads, model.cross_every, model.gate = 192, 6, 6, 3, 0.5
-    model.grid, model.cell_places, model.tied, model.embedding = 12, True, True, 128
+    model.grid, model.cell_places, model.tied, model.embedding = 16, True, True, 128
     model.memory.width, model.memory.groups, model.memory.codes = 96, 4, 1000
-    model.code_levels = model.memory.fsq_levels = (8, 5, 5, 5)
+    model.code_levels, model.memory.fsq_levels = (10, 10, 10), (8, 5, 5, 5)
 
     config.optimizer.kind = "muon"
     config.optimizer.learning_rate = 2e-3
