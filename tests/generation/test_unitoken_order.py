@@ -13,7 +13,8 @@ from ugf_jax.generation.row_grammar import RowGrammar
 from ugf_jax.generation.sampling import Sampling, SamplingSettings, shape_logits
 
 KNOWN = np.load(pathlib.Path(__file__).parent.parent / "fixtures" / "unitoken.npz")
-HOW = ((3.0, 5, 1.0), (4.0, 3, 0.7), (1.0, 12, 1.3), (5.5, 100, 1.0))  # guidance, top k, temperature: as in the fixture's script
+# Guidance, top k and temperature, as in the script of the fixture.
+HOW = ((3.0, 5, 1.0), (4.0, 3, 0.7), (1.0, 12, 1.3), (5.5, 100, 1.0))
 WORDS = UniTokenVocabulary(
     text=48, sizes=7, codes=16, total=48, eoi=20, boi=21, sep=22, end=23, newline=24, no_size=25, answer=33
 )
