@@ -18,6 +18,7 @@ from ugf_jax.models import rope
 from ugf_jax.models.blocks import RMSNorm, hidden_size
 from ugf_jax.models.constrain import constrain_columns, constrain_rows
 from ugf_jax.models.fusion_block import BlockShape, FusionGroup, Memory, memory_visibility
+from ugf_jax.models.kernels.recompute import SAVED
 from ugf_jax.models.linear import Linear, matmul
 from ugf_jax.models.memory import MemoryEncoder, MemorySettings
 from ugf_jax.models.places import cell_places, place_features
@@ -26,6 +27,12 @@ from ugf_jax.models.shared_codes import shared_table
 from ugf_jax.models.visible import IMPLEMENTATIONS, Visibility
 from ugf_jax.models.vision import Adapter, VisionSettings, VisionTower
 
+# What recomputed blocks keep: the results of attention, or of all products of activations with weights.
+KEPT = {
+    "nothing": jax.checkpoint_policies.nothing_saveable,
+    "attention": jax.checkpoint_policies.save_only_these_names(SAVED),
+    "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
 BELOW_ONE = ("from 0 to below 1", lambda x: 0 <= x < 1)
 
 
@@ -59,6 +66,7 @@ class FusionSettings:
     attention: str = setting("auto", one_of(*IMPLEMENTATIONS), "implementation of attention")
     dtype: str = setting("float32", one_of("float32", "bfloat16"), "of the computation; parameters are float32")
     remat: bool = setting(False, doc="recompute blocks in the backward pass: less memory, a third more time")
+    remat_keep: str = setting("nothing", one_of(*KEPT), "what blocks that are recomputed keep all the same")
 
     def validate(self, path: str) -> None:
         """Refuses sizes that do not fit together."""
@@ -171,7 +179,7 @@ class FusionTransformer(nn.Module):
         if s.embedding:
             self.embed_image, self.embed_text = Linear(s.embedding), Linear(s.embedding)
             self.contrast = self.param("contrast", lambda key: jnp.array([jnp.log(10.0), -10.0], jnp.float32))
-        group = nn.remat(FusionGroup, prevent_cse=False) if s.remat else FusionGroup
+        group = nn.remat(FusionGroup, prevent_cse=False, policy=KEPT[s.remat_keep]) if s.remat else FusionGroup
         layers = nn.scan(
             group,
             variable_axes={"params": 0},

@@ -35,16 +35,21 @@ def defaults(values: ConfigDict, topology: Topology) -> Vary:
     found: Vary = [("mesh.fsdp", [size for size in (8, 16, 32, 64, 128) if size <= most and not topology.slice_devices % size])]
     if isinstance(model, ConfigDict) and "remat" in model:
         found.append(("model.remat", [True, False]))
+        if "remat_keep" in model:
+            found.append(("model.remat_keep", ["nothing", "attention", "products"]))
     if key := ROWS.get(values.stage):
         found.append((key, [topology.devices * rows for rows in (1, 2, 4)]))
     return [(key, options) for key, options in found if options]
 
 
 def choices(wanted: Vary) -> Iterator[dict[str, Any]]:
-    """Every combination."""
+    """Every combination that is another program."""
     keys = [key for key, _ in wanted]
     for values in itertools.product(*(options for _, options in wanted)):
-        yield dict(zip(keys, values, strict=True))
+        choice = dict(zip(keys, values, strict=True))
+        # Without recomputation it does not matter what that would keep.
+        if choice.get("model.remat", True) or choice.get("model.remat_keep", "nothing") == "nothing":
+            yield choice
 
 
 def with_choice(values: ConfigDict, choice: dict[str, Any]) -> ConfigDict:

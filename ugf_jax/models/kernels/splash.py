@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernel
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 
+from ugf_jax.models.kernels.recompute import SAVED
 from ugf_jax.models.kernels.visibility import LIMITS, Visibility
 
 LANES = 128  # blocks are multiples of it
@@ -48,7 +49,9 @@ def splash(
         block_q_dq=size,
         block_kv_dq=size,
     )
-    attention = kernel.make_splash_mha(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=interpret)
+    attention = kernel.make_splash_mha(
+        mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=interpret, residual_checkpoint_name=SAVED
+    )
     scaled = (query * features**-0.5).astype(query.dtype)
     arrays = (heads_first(scaled), heads_first(key), heads_first(value))
     output = jax.vmap(lambda q, k, v, s: attention(q, k, v, kernel.SegmentIds(s, s)))(*arrays, segments)
