@@ -45,7 +45,7 @@ def get_config(data="data"):
     model.code_levels, model.memory.fsq_levels = (10, 10, 10), (8, 5, 5, 5)
 
     config.optimizer.kind = "muon"
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup_steps = 100
     config.optimizer.final_fraction = 0.05
     config.optimizer.weight_decay = 0.05

@@ -12,7 +12,7 @@
   ugf export RUN OUT          put a trained model into one folder
   ugf import SOURCE OUT       take over the weights of another project
 
-`ugf VERB --help` explains each. Every verb is also `python -m ugf_jax.cli.VERB`.
+`ugf VERB --help` explains each. Every verb is also `python -m ugf_jax.cli.VERB` (import: `import_weights`).
 """
 
 import difflib
