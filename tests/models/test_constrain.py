@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
 
-from ugf_jax.models.constrain import constrain_columns, constrain_rows
+from ugf_jax.models.constrain import constrain_rows, look_up
 from ugf_jax.training import sharding
 from ugf_jax.training.sharding import MeshSettings
 
@@ -20,12 +22,21 @@ def test_rows_are_split_over_the_data_axes():
     assert {shard.data.shape for shard in spread.addressable_shards} == {(2, 3)}
 
 
-def test_what_is_looked_up_lies_like_the_table():
-    x = jnp.ones((2, 3, 8))
-    assert constrain_columns(x) is x
-    mesh = jax.make_mesh((2, 4, 1), ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3)
+@pytest.mark.parametrize(("shape", "features"), [((2, 4, 1), 8), ((2, 2, 2), 8), ((2, 4, 1), 6)])
+def test_what_is_looked_up_is_the_same_on_every_mesh(shape, features):
+    mesh = jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3)
+    rng = np.random.default_rng(0)
+    table = jnp.asarray(rng.normal(size=(12, features)), jnp.float32)
+    ids = jnp.asarray(rng.integers(0, 12, (8, 3)))
+    weights = jnp.asarray(rng.normal(size=(8, 3, features)), jnp.float32)
+
+    def loss(table):
+        return jnp.sum(look_up(table, ids) * weights)
+
+    alone = jax.value_and_grad(loss)(table)
     with jax.set_mesh(mesh):
-        spread = jax.jit(lambda x: constrain_columns(x * 2))(x)
-        odd = jnp.ones((2, 3, 6))
-        assert constrain_columns(odd) is odd  # a table of six features lies whole
-    assert spread.sharding.shard_shape(spread.shape) == (1, 3, 2)
+        placed = jax.device_put(table, jax.P("tensor", "fsdp" if features % shape[1] == 0 else None))
+        together = jax.jit(jax.value_and_grad(loss))(placed)
+    np.testing.assert_array_equal(look_up(table, ids), table[ids])
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)

@@ -18,15 +18,29 @@ def constrain_rows(x: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, P(ROWS))
 
 
-def constrain_columns(x: jax.Array) -> jax.Array:
-    """What was looked up in a table, `[rows, positions, features]`, split like the rows of the table; unchanged without a mesh.
+def look_up(table: jax.Array, ids: jax.Array) -> jax.Array:
+    """Rows of a table of embeddings: `table[ids]`, with the table split over `fsdp` along its features.
 
-    Then each device looks up, and in the backward pass adds up, its own features of all rows. Else the compiler would add up
-    the whole table's gradient on every device and all-reduce it.
+    Each device looks up, and in the backward pass adds up, its own features for all rows of its group; then features are
+    exchanged for rows. Left to the compiler, every device would gather the whole table, and all-reduce its whole gradient.
+
+    Args:
+      table: `[entries, features]`.
+      ids: int32 `[rows, positions]`, below `entries`.
+
+    Returns:
+      `[rows, positions, features]`.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or not set(ROWS) <= set(mesh.axis_names):
-        return x
-    rest = tuple(axis for axis in ROWS if axis != COLUMNS)
-    spread = x.shape[-1] % mesh.shape[COLUMNS] == 0
-    return jax.lax.with_sharding_constraint(x, P(rest, None, COLUMNS)) if spread else x
+    free = set(mesh.axis_names) - set(mesh.manual_axes)
+    if not set(ROWS) <= free or mesh.shape[COLUMNS] == 1:
+        return table[ids]
+    if ids.shape[0] % (mesh.shape[ROWS[0]] * mesh.shape[ROWS[1]]) or table.shape[1] % mesh.shape[COLUMNS]:
+        return table[ids]
+
+    def local(table: jax.Array, ids: jax.Array) -> jax.Array:
+        found = table[jax.lax.all_gather(ids, COLUMNS, tiled=True)]
+        return jax.lax.all_to_all(found, COLUMNS, split_axis=0, concat_axis=2, tiled=True)
+
+    in_specs = (P(None, COLUMNS), P(ROWS))
+    return jax.shard_map(local, in_specs=in_specs, out_specs=P(ROWS), axis_names=set(ROWS))(table, ids)

@@ -16,7 +16,7 @@ from ugf_jax.config import NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
 from ugf_jax.models import rope
 from ugf_jax.models.blocks import RMSNorm, hidden_size
-from ugf_jax.models.constrain import constrain_columns, constrain_rows
+from ugf_jax.models.constrain import constrain_rows, look_up
 from ugf_jax.models.fusion_block import BlockShape, FusionGroup, Memory, memory_visibility
 from ugf_jax.models.kernels.recompute import SAVED
 from ugf_jax.models.linear import Linear, matmul
@@ -200,7 +200,7 @@ class FusionTransformer(nn.Module):
         s = self.settings
         dtype = jnp.dtype(s.dtype)
         place = place_features(cell_places(tokens.cells, s.grid))
-        x = constrain_columns(self._table()[tokens.ids])
+        x = look_up(self._table(), tokens.ids)
         if s.cell_places:
             x = x + self.cell_place(place)
         x = x.astype(dtype)
