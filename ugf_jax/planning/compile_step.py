@@ -9,6 +9,7 @@ import jax
 
 from ugf_jax.planning.hlo import Program, parse_program
 from ugf_jax.planning.programs import StepProgram
+from ugf_jax.training.compiler import compiler_options
 
 _NEEDED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -39,7 +40,7 @@ def compile_program(step: StepProgram) -> Compiled:
     begin = time.process_time()
     lowered = step.lower()
     try:
-        made = lowered.compile()
+        made = lowered.compile(compiler_options(jax.sharding.get_mesh()))
     except jax.errors.JaxRuntimeError as error:
         needed = _NEEDED.search(str(error))
         if needed is None:

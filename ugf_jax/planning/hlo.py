@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
+_END = re.compile(r"^\}(, execution_thread=.*)?$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
 _CALLED = re.compile(r"(?:calls|to_apply|true_computation|false_computation)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
@@ -149,7 +150,7 @@ def parse_program(text: str, unknown: int = 1) -> Program:
             if head := _HEAD.match(line):
                 current = computations.setdefault(head[2], [])
                 entry = head[2] if head[1] else entry
-        elif line == "}":
+        elif _END.match(line):
             current = None
         elif found := _INSTRUCTION.match(line):
             current.append(_instruction(found[2], found[3], bool(found[1])))

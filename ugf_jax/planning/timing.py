@@ -113,6 +113,6 @@ def kernel_flops(one: Instruction) -> float:
     if kind is None or len(arrays) < 2:
         return 0.0
     query, key = arrays[0], arrays[1]
-    blocks = max(query[-2] // int(one.attribute(r"block_q\W+(\d+)") or query[-2]), 1)
+    blocks = max(query[-2] // int(one.attribute(r"block_q\w*\W+(\d+)") or query[-2]), 1)
     visited = (blocks + 1) / (2 * blocks)
     return 2.0 * _PRODUCTS[kind] * math.prod(query[:-1]) * key[-2] * query[-1] * visited

@@ -15,6 +15,7 @@ from ugf_jax.errors import InputError, RetryError
 from ugf_jax.json_files import write_json
 from ugf_jax.training import sharding
 from ugf_jax.training.checkpoints import Checkpointer
+from ugf_jax.training.compiler import compiler_options
 from ugf_jax.training.data_source import BatchLoader, DataSource
 from ugf_jax.training.evaluator import Evaluator
 from ugf_jax.training.flops import forward_flops
@@ -214,7 +215,7 @@ def compile_buckets(
 
     def compile_one(bucket: Any) -> Callable[..., Any]:
         with jax.set_mesh(mesh):  # the mesh in force belongs to a thread
-            return jitted.lower(abstract, specs[bucket]).compile()
+            return jitted.lower(abstract, specs[bucket]).compile(compiler_options(mesh))
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         made = dict(zip(specs, pool.map(compile_one, specs), strict=True))
