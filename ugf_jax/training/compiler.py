@@ -3,7 +3,7 @@
 from jax.sharding import Mesh
 
 # Weights are gathered while the layer before computes. On v5e that is the default; elsewhere a step waits without it.
-_OVERLAP = {
+_OVERLAP: dict[str, str | bool] = {
     "xla_enable_async_all_gather": "true",
     "xla_tpu_enable_async_collective_fusion": "true",
     "xla_tpu_enable_async_collective_fusion_fuse_all_gather": "true",
@@ -12,6 +12,6 @@ _OVERLAP = {
 }
 
 
-def compiler_options(mesh: Mesh) -> dict[str, str] | None:
+def compiler_options(mesh: Mesh) -> dict[str, str | bool] | None:
     """Options of `jax.stages.Lowered.compile` for training steps on the mesh's devices."""
     return _OVERLAP if mesh.devices.flat[0].platform == "tpu" else None
