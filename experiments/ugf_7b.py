@@ -4,9 +4,9 @@
   ugf prepare 'shards/*.tar' gs://bucket/coded --tokenize=gs://bucket/runs/base --drop_pixels
   ugf train --config=experiments/ugf_7b.py:gs://bucket/coded --workdir=gs://bucket/runs/ugf_7b --distributed
 
-The mesh is that of 512 chips: weights are split over 64 of them (64 rows each), and eight such groups share the batch. Several
-slices are joined along `data`, so that between them pass gradients only; there set `--config.data.rows` to two or four rows a
-chip. The plans are in `experiments/plans`, what they say in `docs/planning.md`.
+The mesh is that of 512 chips: weights are split over 32 of them (128 rows each, of the memory's 32), and sixteen such groups
+share the batch, two rows a chip. Several slices are joined along `data`, so that between them pass gradients only; there set
+`--config.data.rows` to two rows a chip again. What plans say of it is in `docs/planning.md`.
 """
 
 from ugf_jax.config import config_dict
@@ -14,14 +14,14 @@ from ugf_jax.training.stages.unified import Settings
 
 
 def get_config(data="data/coded"):
-    """32 blocks of width 4096, four cross-attentions, 2,048 rows of 2,048 tokens with up to 4,096 auxiliary codes each."""
+    """32 blocks of width 4096, four cross-attentions, 1,024 rows of 2,048 tokens with up to 4,096 auxiliary codes each."""
     config = config_dict(Settings())
-    config.steps = 250_000  # a trillion tokens
+    config.steps = 480_000  # a trillion tokens
     config.log_every = 50
-    config.mesh.data, config.mesh.fsdp = -1, 64
+    config.mesh.data, config.mesh.fsdp = -1, 32
 
     config.data.datasets = (data + "/train",)
-    config.data.rows, config.data.length, config.data.auxiliary, config.data.pairs = 2048, 2048, 4096, 8
+    config.data.rows, config.data.length, config.data.auxiliary, config.data.pairs = 1024, 2048, 4096, 8
     config.evaluation.dataset = data + "/validation"
     config.evaluation.every = 2000
     config.evaluation.items = 4096
