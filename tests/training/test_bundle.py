@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from ugf_jax.errors import InputError
-from ugf_jax.training.bundle import BundleSettings, check_shapes, load_bundle, save_bundle
+from ugf_jax.training.bundle import BundleSettings, check_shapes, digest, load_bundle, save_bundle
 
 
 @pytest.fixture
@@ -92,3 +92,14 @@ def test_the_same_model_may_be_saved_again_and_another_may_not(copy):
     for variables, dtype in ((other, "float32"), (bundle.variables, "float16")):
         with pytest.raises(InputError, match="holds another model already"):
             save_bundle(copy, bundle.settings, variables, text, "# card", dtype)
+
+
+def test_a_digest_tells_settings_texts_and_all_files_of_parameters(copy):
+    found = {digest(copy)}
+    (copy / "README.md").write_text("another card")
+    assert digest(copy) in found
+    shard = copy / "model-00002-of-00002.safetensors"  # as of a model that came in shards
+    for path, content in ((shard, b"a"), (shard, b"b"), (copy / "config.json", b"{}"), (copy / "tokenizer.json", b"{}")):
+        path.write_bytes(content)
+        assert digest(copy) not in found
+        found.add(digest(copy))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from ugf_jax.errors import InputError
 from ugf_jax.evaluation.report import Section
 from ugf_jax.evaluation.summary import Variants
 from ugf_jax.generation.unified_model import UnifiedModel
-from ugf_jax.training.bundle import CONFIG, TEXT, WEIGHTS
+from ugf_jax.training.bundle import digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,12 +93,8 @@ class Job:
 
     @functools.cached_property
     def model_digest(self) -> str:
-        """SHA-256 over all files of the model that figures depend on."""
-        total = hashlib.sha256()
-        for name in (CONFIG, WEIGHTS, TEXT):
-            with (self.folder / name).open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-        return total.hexdigest()
+        """Tells the model from all others; see `bundle.digest`."""
+        return digest(self.folder)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ README.md             the model card
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -219,3 +220,13 @@ def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
             place = place.setdefault(part, {})
         place[last] = jnp.asarray(array, jnp.float32 if jnp.issubdtype(array.dtype, jnp.floating) else array.dtype)
     return tree
+
+
+def digest(folder: str | os.PathLike[str]) -> str:
+    """SHA-256 over all files of a model that what it says depends on: settings, parameters, text tokenizer."""
+    place = pathlib.Path(folder)
+    total = hashlib.sha256()
+    for path in (place / CONFIG, *sorted(place.glob(f"{pathlib.Path(WEIGHTS).stem}*.safetensors")), place / TEXT):
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()

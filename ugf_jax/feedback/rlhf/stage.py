@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -24,7 +23,7 @@ from ugf_jax.feedback.rlhf.steps import PolicySteps
 from ugf_jax.feedback.rlhf.studio import Studio
 from ugf_jax.generation.image_coder import ImageCoder
 from ugf_jax.generation.image_tokenizer import ImageTokenizer
-from ugf_jax.training.bundle import TEXT, WEIGHTS, load_bundle, read_settings
+from ugf_jax.training.bundle import TEXT, digest, load_bundle, read_settings
 from ugf_jax.training.data_source import DataSource
 from ugf_jax.training.pretrained import Pretrained, find_pretrained
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
@@ -87,11 +86,9 @@ def _preferences(settings: Settings) -> DataSource:
 
 def model_digest(folder: str) -> str:
     """Tells what a run started from and is compared with from another model in the same place."""
-    weights = pathlib.Path(folder) / WEIGHTS
-    if not weights.is_file():
+    if not (pathlib.Path(folder) / TEXT).is_file():
         return f"step {find_pretrained(folder).step}"
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest(folder)
 
 
 def encoder(settings: Settings) -> Encoder:
