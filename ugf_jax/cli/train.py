@@ -14,8 +14,10 @@ On several hosts start the same command on each, with --distributed (JAX finds t
 --coordinator=HOST:PORT --num_processes=N --process_id=I.
 """
 
+import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -26,7 +28,7 @@ from ml_collections import config_flags
 
 from ugf_jax import config
 from ugf_jax.cli import app
-from ugf_jax.errors import InputError
+from ugf_jax.errors import InputError, RetryError, UgfError
 from ugf_jax.json_files import write_json
 from ugf_jax.training import stages
 from ugf_jax.training.trainer import train
@@ -59,7 +61,9 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     use_compilation_cache(workdir)
     try:
         summary = train(settings, stage_type.build(settings), stage_type.data(settings), workdir, values.allow_data_change)
-    except InputError as error:
+    except RetryError:
+        raise  # all processes stop together
+    except Exception as error:
         if jax.process_count() > 1:
             leave_the_others(error)
         raise
@@ -91,11 +95,15 @@ def join_processes(values: flags.FlagValues, heartbeat: int) -> None:
         jax.distributed.initialize(**waits)
 
 
-def leave_the_others(error: InputError) -> NoReturn:
-    """Ends this process of several at once: an orderly end waits for the others and, where they wait too, aborts."""
-    print(f"ugf train: {error}", file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    os._exit(error.exit_code)
+def leave_the_others(error: Exception) -> NoReturn:
+    """Ends this process of several at once: an orderly end waits for the others, and they may be waiting for this one."""
+    with contextlib.suppress(OSError):  # what is printed may go to the disk that is full
+        if isinstance(error, UgfError):
+            print(f"ugf train: {error}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exception(error)
+        sys.stdout.flush()
+    os._exit(error.exit_code if isinstance(error, UgfError) else 1)
 
 
 def use_compilation_cache(workdir: epath.Path) -> None:

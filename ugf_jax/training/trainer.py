@@ -56,7 +56,14 @@ def train(
       RetryError: a signal asked to stop; the state is saved and the same call continues.
     """
     with contextlib.ExitStack() as opened:  # whatever ends the run, a save under way is finished
-        return _train(settings, stage, data, workdir, allow_data_change, opened)
+        try:
+            return _train(settings, stage, data, workdir, allow_data_change, opened)
+        except RetryError:
+            raise  # all processes stop together
+        except BaseException:
+            if jax.process_count() > 1:
+                opened.pop_all()  # one process failed alone: a save is finished by all or by none, so waiting would be for ever
+            raise
 
 
 def _train(
