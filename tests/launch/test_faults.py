@@ -124,8 +124,8 @@ def disturb(folder, workdir, fault, victim, after, delay):
 
 def flip_a_bit(workdir):
     newest = max(steps(workdir / "checkpoints"))
-    files = [p for p in (workdir / "checkpoints" / str(newest)).rglob("*") if p.is_file() and "ocdbt" not in p.name]
-    largest = max(files, key=lambda p: p.stat().st_size)
+    files = (workdir / "checkpoints" / str(newest)).rglob("arrays/**/d/*")  # what arrays hold, not what is written about them
+    largest = max((p for p in files if p.is_file()), key=lambda p: p.stat().st_size)
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 1
     largest.write_bytes(data)
@@ -138,6 +138,7 @@ def test_twenty_random_faults(folder, tmp_path, capfd):
     rng = random.Random(0)
     faults = [FAULTS[i % len(FAULTS)] for i in range(20)]
     rng.shuffle(faults)
+    damaged = 0
     for number, fault in enumerate(faults, 1):
         victim = 0 if fault == "full disk" else rng.randrange(2)  # process 0 writes
         moment = (folder, disturbed, fault, victim, number * STEPS // 21, rng.uniform(0, 0.2))
@@ -149,11 +150,13 @@ def test_twenty_random_faults(folder, tmp_path, capfd):
         assert code == (EXIT_BAD_INPUT if fault == "full disk" else EXIT_RETRY), (fault, said)
         if fault == "flipped bit":
             flip_a_bit(disturbed)
+            damaged += 1
     assert run(folder, disturbed) == 0
     assert bits(disturbed) == bits(undisturbed)
     attempts = read_run_history(disturbed).attempts
     assert len(attempts) == 21
     assert attempts[-1].cause == "done"
+    assert len(list((disturbed / "checkpoints").glob("damaged-*"))) == damaged == 4
     # A flipped bit costs the save that it is in as well.
     assert all(attempt.lost <= 2 * EVERY + LOG for attempt in attempts)
     assert {attempt.cause for attempt in attempts} >= {"killed", "preempted", "done"}
@@ -177,5 +180,7 @@ def test_another_number_of_processes_goes_on_with_the_same_batches(folder, tmp_p
     assert local.launch(1, 8, command) == 0
     losses = [{line["step"]: line["loss"] for line in JsonLines(w / "metrics.jsonl").read()} for w in (whole, elastic)]
     assert losses[0].keys() == losses[1].keys()
+    again = read_run_history(elastic).attempts[1].first
     for step, loss in losses[0].items():
-        assert losses[1][step] == pytest.approx(loss, rel=1e-4), step
+        if not again < step < again + LOG:  # a line is the mean since the one before, or since the start
+            assert losses[1][step] == pytest.approx(loss, rel=1e-3, abs=1e-6), step
