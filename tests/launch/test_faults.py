@@ -24,7 +24,7 @@ from ugf_jax.training.checkpoints import read_extras, steps
 from ugf_jax.training.run_history import read_run_history
 from ugf_jax.training.step_files import read_description
 
-STEPS, EVERY, LOG = 2100, 50, 10
+STEPS, EVERY, LOG = 6300, 50, 10
 FAULTS = ("term", "kill", "stop", "full disk", "flipped bit")
 CONFIG = """
 from ugf_jax.config import config_dict
