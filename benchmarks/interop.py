@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from ugf_jax.interop.mapping import source_shapes
+from ugf_jax.interop.pickled import InMemory
 from ugf_jax.interop.plan import plan_import
 from ugf_jax.interop.source import Source, open_source
 from ugf_jax.interop.trunk import trunk_mapping, trunk_settings
@@ -44,8 +45,9 @@ def make(folder: pathlib.Path, layers: int) -> None:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER))
-    (folder / "config.json").write_text(json.dumps(config))
-    plan = plan_import(Source(folder, config, {"lm_head.weight": _Nothing()}))
+    # Of a source the plan reads names, shapes and types: a head that takes no memory will do.
+    head = InMemory(np.broadcast_to(np.zeros((), DTYPE), (CONFIG["vocab_size"], CONFIG["hidden_size"])))
+    plan = plan_import(Source(folder, config, {"lm_head.weight": head}))
     settings = trunk_settings(config, "config", tied=False)
     kinds = {}
     for target, rule in trunk_mapping(settings, config["vocab_size"], config["vocab_size"]).items():
@@ -56,13 +58,6 @@ def make(folder: pathlib.Path, layers: int) -> None:
     with TensorWriter(folder, "model", kinds, 2 * 10**9) as writer:
         for number, (name, (_, shape)) in enumerate(kinds.items()):
             writer.write(name, [np.resize(np.roll(block, number), shape)])
-
-
-class _Nothing:
-    dtype, shape = DTYPE, (CONFIG["vocab_size"], CONFIG["hidden_size"])
-
-    def read(self) -> np.ndarray:
-        raise NotImplementedError
 
 
 def measured(*arguments: str) -> tuple[float, float]:

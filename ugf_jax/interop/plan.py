@@ -20,7 +20,7 @@ from ugf_jax.training.digests import named_leaves
 from ugf_jax.training.frozen import abstract_params
 
 # The published names of the structure of Chameleon's documents.
-_STRUCTURE = {
+STRUCTURE = {
     "bos": "<s>",
     "pad": "<pad>",
     "eoi": "<eoss>",
@@ -196,7 +196,7 @@ def _unitoken_ids(source: Source) -> UniTokenVocabulary:
     rows = source.config["vocab_size"]
     names = source.config.get("vocabulary_map") or {}
     codes = sorted(i for name, i in names.items() if name.startswith("IMGIMG"))
-    found: dict[str, Any] = {own: names[name] for own, name in _STRUCTURE.items() if name in names}
+    found: dict[str, Any] = {own: names[name] for own, name in STRUCTURE.items() if name in names}
     if codes:
         if codes != list(range(codes[0], codes[0] + len(codes))):
             raise InputError(f"{source.path}/config.json: vocabulary_map: the ids of IMGIMG… are not consecutive")

@@ -67,7 +67,7 @@ def full(model, document, ids):
 
 def test_decoding_with_features_equals_the_whole_sequence(model):
     request = model.request([("human", "a<|image|>b"), ("gpt", None)], [picture(40, 80)])
-    assert request.prompt.crops is not None
+    assert (request.prompt.features >= 0).any()  # there is something to see
     greedy = GenerationSettings(text=SamplingSettings(temperature=0.0), image=SamplingSettings(temperature=0.0), guidance=1.0)
     tokens = model.generator.generate([request], greedy, "free", limit=8).row(0)
     logits = full(model, request.prompt, tokens)

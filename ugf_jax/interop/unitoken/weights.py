@@ -23,6 +23,7 @@ from ugf_jax.data.unitoken.vocabulary import UniTokenVocabulary
 from ugf_jax.errors import InputError
 from ugf_jax.interop.image_tokenizers import VQImages, load_image_tokenizer
 from ugf_jax.interop.mapping import check, slices
+from ugf_jax.interop.plan import STRUCTURE
 from ugf_jax.interop.source import Source, open_source, read_json
 from ugf_jax.interop.tower import adapter_mapping, tower_ignored, tower_mapping, tower_prefix, tower_settings
 from ugf_jax.interop.trunk import EMBEDDING, IGNORED, trunk_mapping, trunk_settings
@@ -30,16 +31,6 @@ from ugf_jax.models.fusion import FusionSettings, FusionTransformer
 from ugf_jax.training.digests import named_leaves
 
 TEXT, VQGAN = "tokenizer.json", "vqgan"
-NAMED = {
-    "bos": "<s>",
-    "pad": "<pad>",
-    "eoi": "<eoss>",
-    "boi": "<racm3:break>",
-    "sep": "<sentinel:0>",
-    "end": "<reserved08706>",
-    "newline": "<reserved08799>",
-    "no_size": "<reserved08800>",
-}
 _CODE = re.compile(r"IMGIMG([A-J]+)Z")  # letters for the digits of a code's number
 
 
@@ -150,10 +141,10 @@ def vocabulary_of(names: Mapping[str, int], total: int, codes: int, where: str) 
     Raises:
       InputError: one has no name, or codes that are not side by side.
     """
-    missing = [name for name in NAMED.values() if name not in names]
+    missing = [name for name in STRUCTURE.values() if name not in names]
     if missing:
         raise InputError(f"{where}: has no token {missing[0]}; want the tokenizer of a Chameleon")
-    found = {own: names[name] for own, name in NAMED.items()}
+    found = {own: names[name] for own, name in STRUCTURE.items()}
     coded = sorted(i for name, i in names.items() if _CODE.fullmatch(name))
     if coded and coded != list(range(coded[0], coded[0] + codes)):
         raise InputError(f"{where}: {len(coded)} ids of codes from {coded[0]} to {coded[-1]}; want {codes} side by side")
