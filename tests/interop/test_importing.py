@@ -199,17 +199,63 @@ def test_a_folder_with_something_in_it_and_a_source_without_tokenizer_are_refuse
         import_model(plan_import(open_source(bare), PLAIN), tmp_path / "out")
 
 
-def test_what_no_model_of_transformers_computes_is_not_exported(llama, tmp_path):
-    copy = shutil.copytree(llama, tmp_path / "copy")
-    values = safetensors.numpy.load_file(copy / "model.safetensors")
-    safetensors.numpy.save_file(values | {"fusion/layers/gate": np.float32([0.5])}, copy / "model.safetensors")
-    with pytest.raises(InputError, match="layers/gate is not 0: the model looks into auxiliary memory"):
-        export_hf(copy, tmp_path / "hf")
-    config = json.loads((copy / "config.json").read_text())
-    config["model"]["cell_places"] = True
-    (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="cell_places"):
-        export_hf(copy, tmp_path / "hf")
+SHARDS = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+
+
+def header(path, change):
+    """Writes a header of `change(header)` before the data of a file."""
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    values = json.loads(data[8:end])
+    content = json.dumps(change(values)).encode()
+    path.write_bytes(len(content).to_bytes(8, "little") + content + data[end:])
+
+
+def overlapping(values):
+    """The second tensor is said to begin where the first one does."""
+    _, two, *_ = sorted((v for k, v in values.items() if k != "__metadata__"), key=lambda v: v["data_offsets"])
+    begin, end = two["data_offsets"]
+    two["data_offsets"] = [0, end - begin]
+    return values
+
+
+def grown(values):
+    next(v for k, v in values.items() if k != "__metadata__")["shape"] = [2**40, 2**40]
+    return values
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), r"{}: cut short: \d+ bytes, and its header tells of \d+"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"x"), r"{}: too long"),
+        (lambda path: path.unlink(), r"{}: no such file; model\.safetensors\.index\.json names it"),
+        (lambda path: path.write_bytes(b""), r"{}: not a sound safetensors file: a header of 0 bytes in a file of 0"),
+        (
+            lambda path: path.write_bytes((2**62).to_bytes(8, "little") + b"{}" * 9),
+            r"{}: .* a header of 4611686018427387904 bytes",
+        ),
+        (lambda path: header(path, overlapping), r"{}: .* begins at byte \d+, not where the one before it ends"),
+        (lambda path: header(path, grown), r"{}: .* takes \d+ bytes; its shape wants \d+"),
+        (lambda path: header(path, lambda values: []), r"{}: .* no JSON object"),
+    ],
+    ids=("truncated", "longer", "missing", "empty", "huge header", "overlap", "huge shape", "no object"),
+)
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_damaged_shard_is_one_line_that_names_it(interop_source, tmp_path, damage, message, number):
+    source = shutil.copytree(interop_source("llama-0"), tmp_path / "source")
+    values = safetensors.numpy.load_file(source / "model.safetensors")
+    (source / "model.safetensors").unlink()
+    places = {name: SHARDS[i % 2] for i, name in enumerate(sorted(values))}
+    for shard in SHARDS:
+        safetensors.numpy.save_file({n: x for n, x in values.items() if places[n] == shard}, source / shard)
+    (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    plan_import(open_source(source), PLAIN).check()  # the whole of it is sound
+    damage(source / SHARDS[number])
+    with pytest.raises(InputError, match=message.format(SHARDS[number])) as caught:
+        import_model(plan_import(open_source(source), PLAIN), tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_with_an_image_tokenizer_is_complete_and_one_without_says_so(tiny_model, interop_source, tmp_path):

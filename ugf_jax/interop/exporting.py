@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.interop import tower, trunk
 from ugf_jax.interop.importing import CARRIED, DTYPES, cast
 from ugf_jax.interop.mapping import Mapping as Rules
 from ugf_jax.interop.mapping import Rule, source_shapes
+from ugf_jax.interop.plan import STRUCTURE
 from ugf_jax.json_files import write_json
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.tensor_files import Tensor, read_folder
@@ -87,9 +89,7 @@ def hf_config(settings: BundleSettings, path: str) -> dict[str, Any]:
             raise InputError(
                 f"{path}: norms of each head as in Chameleon, but other token ids; no model of transformers has them"
             )
-        words = settings.vocabulary
-        names = {"<racm3:break>": words.boi, "<eoss>": words.eoi, "<sentinel:0>": words.sep}
-        made["vocabulary_map"] = known.get("vocabulary_map") or names
+        made["vocabulary_map"] = known.get("vocabulary_map") or chameleon_names(settings.vocabulary)
     if settings.model.vision:
         vision = settings.model.vision
         made["vision_config"] = {
@@ -98,6 +98,13 @@ def hf_config(settings: BundleSettings, path: str) -> dict[str, Any]:
             "num_attention_heads": vision.heads,
         }
     return made
+
+
+def chameleon_names(words: VocabularySettings) -> dict[str, int]:
+    """The published names of ids, by which Chameleon's code finds images; the digits of a code's number are letters there."""
+    letters = str.maketrans("0123456789", "ABCDEFGHIJ")
+    codes = {f"IMGIMG{str(n).translate(letters)}Z": words.first_code + n for n in range(words.codes)}
+    return {name: getattr(words, own) for own, name in STRUCTURE.items()} | codes
 
 
 def _rows(settings: BundleSettings) -> int:
