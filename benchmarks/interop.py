@@ -2,13 +2,16 @@
 
     python benchmarks/interop.py FOLDER [--layers=32]
 
-Makes a checkpoint of Chameleon-7B's shapes (random, bfloat16, shards of 2 GB) in FOLDER, which needs three times its size.
+Makes a checkpoint of Chameleon-7B's shapes (random, bfloat16, shards of 2 GB) in FOLDER. What is no longer needed is deleted at
+once, so that FOLDER never holds more than two copies of it (28 GB with all layers), and nothing at the end.
 """
 
 import argparse
+import hashlib
 import json
+import os
 import pathlib
-import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -39,8 +42,8 @@ DTYPE = np.dtype(ml_dtypes.bfloat16)
 TOKENIZER = {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}
 
 
-def make(folder: pathlib.Path, layers: int) -> None:
-    """Writes the checkpoint; each tensor is a random block, rolled by its number."""
+def make(folder: pathlib.Path, layers: int) -> dict[str, str]:
+    """Writes the checkpoint; each tensor is a random block, rolled by its number. Returns their digests."""
     config = CONFIG | {"num_hidden_layers": layers}
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config))
@@ -55,24 +58,28 @@ def make(folder: pathlib.Path, layers: int) -> None:
         kinds |= {name: (DTYPE, shape) for name, shape in zip(rule.sources, shapes, strict=True)}
     kinds = dict(sorted(kinds.items()))
     block = np.random.default_rng(0).standard_normal(2**22).astype(np.float32).astype(DTYPE)
+    found = {}
     with TensorWriter(folder, "model", kinds, 2 * 10**9) as writer:
         for number, (name, (_, shape)) in enumerate(kinds.items()):
-            writer.write(name, [np.resize(np.roll(block, number), shape)])
+            values = np.resize(np.roll(block, number), shape)
+            writer.write(name, [values])
+            found[name] = digest(values)
+    return found
 
 
-def measured(*arguments: str) -> tuple[float, float]:
-    """Seconds, and the peak of resident memory of all children so far in GB."""
+def digest(values: np.ndarray) -> str:
+    """Tells shape and bits."""
+    return f"{values.shape} {hashlib.sha256(values.view(np.uint8).data).hexdigest()}"
+
+
+def measured(*arguments: str) -> tuple[float, float, float]:
+    """Seconds on the clock and of the processor, and the peak of resident memory in GB, of a command of its own process."""
     start = time.monotonic()
-    subprocess.run([sys.executable, "-m", *arguments], check=True)
-    return time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6 * 1.024
-
-
-def same(one: pathlib.Path, other: pathlib.Path) -> bool:
-    """Whether two folders hold the same tensors, bit for bit."""
-    first, second = open_source(one), open_source(other)
-    return set(first.names()) == set(second.names()) and all(
-        np.array_equal(first.read(name).view(np.uint16), second.read(name).view(np.uint16)) for name in first.names()
-    )
+    command = [sys.executable, "-m", *arguments]
+    _, status, used = os.wait4(subprocess.Popen(command, stdout=sys.stderr).pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)}: ended with {os.waitstatus_to_exitcode(status)}")
+    return time.monotonic() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
 
 
 def main() -> None:
@@ -82,16 +89,20 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=32)
     arguments = parser.parse_args()
     source, model, back = (arguments.folder / name for name in ("source", "model", "back"))
-    make(source, arguments.layers)
+    tensors = make(source, arguments.layers)
     size = sum(path.stat().st_size for path in source.glob("*.safetensors")) / 1e9
-    print("| step | GB | seconds | peak GB |\n|---|---|---|---|")
-    for step, command in (
-        ("import", ("ugf_jax.cli.import_weights", str(source), str(model))),
-        ("export", ("ugf_jax.cli.export", str(model), str(back), "--format=hf")),
+    print("| step | GB | seconds | of the processor | peak GB |\n|---|---|---|---|---|", flush=True)
+    for step, command, done in (
+        ("import", ("ugf_jax.cli.import_weights", str(source), str(model)), source),
+        ("export", ("ugf_jax.cli.export", str(model), str(back), "--format=hf"), model),
     ):
-        seconds, peak = measured(*command)
-        print(f"| {step} | {size:.1f} | {seconds:.0f} | {peak:.2f} |")
-    print("the same bits" if same(source, back) else "OTHER BITS")
+        seconds, busy, peak = measured(*command)
+        print(f"| {step} | {size:.1f} | {seconds:.0f} | {busy:.0f} | {peak:.2f} |", flush=True)
+        shutil.rmtree(done)
+    found = open_source(back)
+    same = set(found.names()) == set(tensors) and all(digest(found.read(name)) == own for name, own in tensors.items())
+    shutil.rmtree(back)
+    print("the same bits" if same else "OTHER BITS")
 
 
 if __name__ == "__main__":
