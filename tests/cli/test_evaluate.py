@@ -148,6 +148,9 @@ def test_help_teaches(capsys):
         (["--tasks=reconstruction", "--model={tmp}", "--workdir={tmp}"], "--model: reconstruction evaluates a training run"),
         (["--tasks=reconstruction,generation", "--model={tmp}"], "--workdir=FOLDER is needed"),
         (["--tasks=reconstruction,generation", "--workdir={tmp}"], "--output=FOLDER is needed"),
+        (["--tasks=policy", "--output={tmp}"], "--feedback=FOLDER is needed"),
+        (["--tasks=policy", "--feedback={tmp}", "--output={tmp}"], "--improved=FOLDER is needed"),
+        (["--tasks=generation", "--improved={tmp}", "--output={tmp}"], "--improved: only the task policy looks at it"),
     ],
 )
 def test_what_a_model_needs_is_said_in_one_line(argv, message, tmp_path, capsys):

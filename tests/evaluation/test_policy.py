@@ -1,5 +1,6 @@
 """Task `policy`: a model before and after feedback."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -87,7 +88,8 @@ def test_a_run_and_the_model_made_of_it_are_compared(tiny_model, tmp_path):
     run.mkdir()
     config = {"stage": "rlhf", "algorithm": "ppo", "model": str(tiny_model), "sampler": {"guidance": 1.0}, "details": False}
     (run / "config.json").write_text(json.dumps(config))
-    job = Job(epath.Path(run), epath.Path(tiny_model), None, epath.Path(tmp_path), limit=2, quiet=True)
+    folders = {"feedback": epath.Path(run), "improved": epath.Path(tiny_model)}
+    job = Job(None, None, None, epath.Path(tmp_path), limit=2, quiet=True, **folders)
     outcome = run_policy(job)
     assert outcome.results["policy"]["gain"]["diversity"].value == 0
     assert outcome.sections[0].title == "Feedback: before and after PPO"
@@ -95,4 +97,6 @@ def test_a_run_and_the_model_made_of_it_are_compared(tiny_model, tmp_path):
     with pytest.raises(InputError, match="a run of stage 'reward'; task policy wants one of stage 'rlhf'"):
         run_policy(job)
     with pytest.raises(InputError, match=r"no config\.json of a training run"):
-        run_policy(Job(epath.Path(tmp_path / "none"), epath.Path(tiny_model), None, epath.Path(tmp_path)))
+        run_policy(dataclasses.replace(job, feedback=epath.Path(tmp_path / "none")))
+    with pytest.raises(InputError, match="--improved=FOLDER is needed"):
+        run_policy(dataclasses.replace(job, improved=None))

@@ -20,7 +20,7 @@ class Scorer:
     def __init__(self, workdirs, step):
         self.names = tuple(map(str, workdirs))
         params = {"scale": jnp.arange(1.0, len(self.names) + 1)}
-        self.models = [FrozenReward(None, None, None, params, 8, "", step or 7, {"stage": "reward"})]
+        self.models = [FrozenReward(None, None, None, params, 8, "", True, step or 7, {"stage": "reward"})]
         self.digest = fingerprint(params)
 
     def score(self, prompts, codes):

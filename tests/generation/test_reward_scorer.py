@@ -32,7 +32,7 @@ def model(seed):
     params = jax.tree.map(
         lambda x: jnp.asarray(0.3 * rng.standard_normal(x.shape), jnp.float32), abstract_params(SETTINGS, WORDS)
     )
-    return FrozenReward(SETTINGS, WORDS, TEXT, params, 40, "one", 3, {})
+    return FrozenReward(SETTINGS, WORDS, TEXT, params, 40, "one", True, 3, {})
 
 
 def codes(seed):
@@ -71,3 +71,5 @@ def test_codes_of_another_tokenizer_are_refused_where_they_are_known():
 def test_models_of_other_codes_do_not_judge_together():
     with pytest.raises(InputError, match="b: trained on another vocabulary, or on codes of another tokenizer, than a"):
         RewardScorer([model(0), dataclasses.replace(model(1), codes="two")], ["a", "b"])
+    with pytest.raises(InputError, match="one of b and a has seen auxiliary codes, the other has not"):
+        RewardScorer([model(0), dataclasses.replace(model(1), details=False)], ["a", "b"])

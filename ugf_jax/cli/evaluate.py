@@ -5,7 +5,7 @@
   ugf evaluate --tasks=generation,understanding,retrieval,likelihood --data=data/shapes/test --output=runs/shipped
   ugf evaluate --model=models/small --tasks=generation --limit=210 --output=runs/small
   ugf evaluate --workdir=runs/reward0 --ensemble=runs/reward1,runs/reward2 --tasks=reward --data=data/prefs/test
-  ugf evaluate --workdir=runs/ppo --model=models/ppo --tasks=policy --output=runs/ppo/evaluation
+  ugf evaluate --feedback=runs/ppo --improved=models/ppo --tasks=policy --output=runs/ppo/evaluation
   ugf evaluate --workdir=runs/tok --model=models/small --tasks=reconstruction,generation --data=data/test --beside=shipped
 
 The output folder (by default `evaluation` in the work folder) receives
@@ -28,15 +28,17 @@ Tasks of a training run (--workdir):
                    what scores go along with (length of the prompt, brightness, colour). --ensemble names more runs, for
                    example of other seeds: their scores are averaged, and their disagreement is shown.
 
-  policy           a run of stage rlhf and, as --model, the model that `ugf export` made of it: held-out prompts with the same
-                   seeds before and after, checked by program, and the curves of the run. Needs no data.
-
 Tasks of a model made by `ugf export` (--model; by default the one that comes with the package):
   generation       pictures of held-out prompts (1,000, or --limit) in three sizes, checked by program: shape, colour, count,
                    size, position, relation, background; by category and by size. Needs no data.
   understanding    questions about images: exact match by kind, beside the commonest answer
   retrieval        R@1, R@5, R@10 of captions to images and back, among 1,000 or --limit
   likelihood       bits a token of images given captions and of captions given images
+
+Task of a run of stage rlhf (--feedback) and the model that `ugf export` made of it (--improved):
+  policy           held-out prompts with the same seeds before and after, checked by program, and the curves of the run. Needs
+                   no data.
+
 With --nomemory the model knows images by their master codes alone: what the auxiliary codes are worth is the difference.
 """
 
@@ -61,6 +63,8 @@ flags.DEFINE_string("model", None, "Folder of the model to evaluate; by default 
 flags.DEFINE_list("tasks", ["reconstruction"], "Tasks, separated by commas.", flag_values=FLAGS)
 flags.DEFINE_string("data", None, "Prepared dataset; for a run by default its config.evaluation.dataset.", flag_values=FLAGS)
 flags.DEFINE_list("ensemble", None, "More runs of stage reward, averaged with --workdir.", flag_values=FLAGS)
+flags.DEFINE_string("feedback", None, "Folder of a run of stage rlhf.", flag_values=FLAGS)
+flags.DEFINE_string("improved", None, "Folder of the model exported from it.", flag_values=FLAGS)
 flags.DEFINE_boolean("memory", True, "Models look at the auxiliary codes of images; --nomemory: not.", flag_values=FLAGS)
 flags.DEFINE_string("beside", None, "results.json of another evaluation, or: shipped.", flag_values=FLAGS)
 flags.DEFINE_integer("step", None, "Which checkpoint; by default the newest that is sound.", lower_bound=0, flag_values=FLAGS)
@@ -76,6 +80,9 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     subjects = {subject for task in tasks.find(values.tasks).values() for subject in task.subjects}
     workdir = _workdir(values, "run" in subjects)
     model = _model(values, "model" in subjects)
+    for name in ("feedback", "improved"):
+        if values[name].value and "policy" not in subjects:
+            raise InputError(f"--{name}: only the task policy looks at it; ask for it, or leave --{name} out")
     output = app.output_folder(_place(values, workdir, subjects), "--output")
     data = values.data or (default_data(workdir) if workdir else None)
     report = values.report or output / "report.html"
@@ -89,6 +96,8 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         beside=SHIPPED / FIGURES if values.beside == "shipped" else values.beside,
         ensemble=_ensemble(values),
         memory=values.memory,
+        feedback=values.feedback,
+        improved=values.improved,
         step=values.step,
         limit=values.limit,
         command=command_line(values),
@@ -132,7 +141,7 @@ def _place(values: flags.FlagValues, workdir: epath.Path | None, subjects: set[s
     if values.output:
         return epath.Path(values.output)
     if workdir is None or subjects != {"run"}:
-        raise InputError("--output=FOLDER is needed: where to write what is found about the model")
+        raise InputError("--output=FOLDER is needed: where to write what is found")
     return workdir / "evaluation"
 
 
@@ -158,7 +167,20 @@ def default_data(workdir: epath.Path) -> str:
 def command_line(values: flags.FlagValues) -> str:
     """The command that repeats this evaluation."""
     parts = ["ugf", "evaluate"]
-    for name in ("workdir", "model", "tasks", "data", "ensemble", "beside", "step", "limit", "output", "report"):
+    for name in (
+        "workdir",
+        "model",
+        "tasks",
+        "data",
+        "ensemble",
+        "feedback",
+        "improved",
+        "beside",
+        "step",
+        "limit",
+        "output",
+        "report",
+    ):
         value = values[name].value
         if value is not None:
             parts.append(f"--{name}=" + (",".join(value) if isinstance(value, list) else str(value)))

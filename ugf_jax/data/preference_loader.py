@@ -261,5 +261,6 @@ class PreferenceLoader:
         data["weights"] = list(settings.weights)
         for name in ("pairs", "length", "auxiliary"):
             data[name] = getattr(settings, name)
-        data["codes"] = {"tokenizer": self.coded_by}
+        details = any(int(table.auxiliary.max(initial=0)) > 0 for table in self.tables)
+        data["codes"] = {"tokenizer": self.coded_by, "details": details}
         return data

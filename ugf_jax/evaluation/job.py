@@ -29,6 +29,8 @@ class Job:
       quiet: show no progress.
       memory: whether a model looks at the auxiliary codes of images.
       ensemble: work folders of more runs of stage `reward`, which judge together with `run`.
+      feedback: work folder of a run of stage `rlhf`; None where no task evaluates one.
+      improved: folder of the model exported from it.
     """
 
     run: epath.Path | None
@@ -40,6 +42,8 @@ class Job:
     quiet: bool = False
     memory: bool = True
     ensemble: tuple[epath.Path, ...] = ()
+    feedback: epath.Path | None = None
+    improved: epath.Path | None = None
 
     def subjects(self, task: "Task") -> list[epath.Path]:
         """The folders that a task evaluates.
@@ -47,7 +51,10 @@ class Job:
         Raises:
           InputError: one was not named.
         """
-        return [self.workdir if subject == "run" else self.folder for subject in task.subjects]
+        folders: list[epath.Path] = []
+        for subject in task.subjects:
+            folders += self.policy if subject == "policy" else (self.workdir if subject == "run" else self.folder,)
+        return folders
 
     @property
     def data(self) -> Dataset:
@@ -81,6 +88,18 @@ class Job:
         if self.bundle is None:
             raise InputError("--model=FOLDER is needed: a model made by `ugf export`")
         return self.bundle
+
+    @property
+    def policy(self) -> tuple[epath.Path, epath.Path]:
+        """The run of stage `rlhf` and the model made of it, of a task that evaluates them.
+
+        Raises:
+          InputError: one was not named.
+        """
+        if self.feedback is None or self.improved is None:
+            missing = "--feedback=FOLDER" if self.feedback is None else "--improved=FOLDER"
+            raise InputError(f"{missing} is needed: --feedback is a run of stage rlhf, --improved the model exported from it")
+        return self.feedback, self.improved
 
     @functools.cached_property
     def model(self) -> UnifiedModel:
@@ -128,7 +147,8 @@ class Task:
       version: rises whenever the same parameters and data would give other numbers.
       summary: what it measures.
       run: does it.
-      subjects: what is evaluated: a "run" of training, a "model" made by `ugf export`, or both.
+      subjects: what is evaluated: a "run" of training, a "model" made by `ugf export`, or a "policy", which is a run of stage
+        `rlhf` with the model made of it.
       needs_data: whether it measures on a dataset.
     """
 

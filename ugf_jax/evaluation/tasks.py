@@ -108,6 +108,8 @@ def evaluate(
     beside: epath.PathLike | None = None,
     ensemble: Sequence[epath.PathLike] = (),
     memory: bool = True,
+    feedback: epath.PathLike | None = None,
+    improved: epath.PathLike | None = None,
     step: int | None = None,
     limit: int | None = None,
     command: str = "",
@@ -125,6 +127,8 @@ def evaluate(
       memory: whether the model looks at the auxiliary codes of images.
       beside: `results.json` of another evaluation, whose figures the report shows beside these.
       ensemble: more runs of stage `reward`, which judge together with `workdir`.
+      feedback: work folder of a run of stage `rlhf`, for the task that evaluates one.
+      improved: folder of the model exported from it.
       step: of the checkpoint; default the newest sound one.
       limit: number of items of each task, evenly spaced over the dataset; default all.
       command: that repeats this evaluation, for the report.
@@ -141,8 +145,8 @@ def evaluate(
     tasks = find(names)
     dataset = None if data is None else open_dataset(data)
     other = None if beside is None else read_results(beside)
-    run, bundle = (None if path is None else epath.Path(path) for path in (workdir, model))
-    job = Job(run, bundle, dataset, epath.Path(output), step, limit, quiet, memory, tuple(map(epath.Path, ensemble)))
+    run, bundle, *policy = (None if path is None else epath.Path(path) for path in (workdir, model, feedback, improved))
+    job = Job(run, bundle, dataset, epath.Path(output), step, limit, quiet, memory, tuple(map(epath.Path, ensemble)), *policy)
     _check_complete(job, tasks.values())
     outcomes = {name: task.run(job) for name, task in tasks.items()}
     first = next(iter(outcomes.values()))
@@ -166,8 +170,7 @@ def evaluate(
     for outcome in outcomes.values():
         results |= to_json(outcome.results)
     sections = [section for outcome in outcomes.values() for section in outcome.sections]
-    if run is not None and (about_run := run_section(run)):
-        sections.append(about_run)
+    sections += [section for path in (run, job.feedback) if path is not None and (section := run_section(path))]
     if other is not None:
         sections.insert(0, comparison_section(results, other))
     page = epath.Path(report or job.output / "report.html")

@@ -33,7 +33,7 @@ class RewardScorer:
         """Use `load`.
 
         Raises:
-          InputError: the models were trained on different vocabularies or image tokenizers.
+          InputError: the models were trained on different vocabularies or image tokenizers, or only some saw details.
         """
         self.models, self.names = tuple(models), tuple(names) or tuple(f"model {i}" for i in range(len(models)))
         first = self.models[0]
@@ -42,6 +42,8 @@ class RewardScorer:
                 raise InputError(
                     f"{name}: trained on another vocabulary, or on codes of another tokenizer, than {self.names[0]}"
                 )
+            if model.details != first.details:
+                raise InputError(f"{name}: one of {name} and {self.names[0]} has seen auxiliary codes, the other has not")
 
     @classmethod
     def load(cls, workdirs: Sequence[str | os.PathLike[str]], step: int | None = None) -> Self:
@@ -60,6 +62,11 @@ class RewardScorer:
     def digest(self) -> str:
         """Tells one training of the same models from another."""
         return "+".join(fingerprint(model.params) for model in self.models)
+
+    @property
+    def details(self) -> bool:
+        """Whether the models know images with their auxiliary codes; False: master codes alone."""
+        return self.models[0].details
 
     def check_codes(self, codes: str, key: str) -> None:
         """Refuses to judge images of another image tokenizer; where either is not known, nothing can be said.

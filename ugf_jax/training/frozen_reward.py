@@ -29,6 +29,7 @@ class FrozenReward:
       params: of the `RewardModel`, averaged where the run averages.
       length: tokens of a document at most; longer prompts are cut.
       codes: digest of the image tokenizer; "" where that is not known.
+      details: it was trained on images with their auxiliary codes; False: on master codes alone.
       step: training steps of the checkpoint.
       config: the run's whole config, as JSON.
     """
@@ -39,6 +40,7 @@ class FrozenReward:
     params: Any
     length: int
     codes: str
+    details: bool
     step: int
     config: dict[str, Any]
 
@@ -66,8 +68,9 @@ def load_reward(workdir: str | os.PathLike[str], step: int | None = None) -> Fro
         )
     name = "ema" if settings.optimizer.ema_decay else "params"
     step, restored = restore_params(folder, everywhere({name: abstract_params(model, vocabulary)}), step)
-    codes = str(extras["data"]["codes"]["tokenizer"])
-    return FrozenReward(model, vocabulary, text, restored[name], settings.data.length, codes, step, found)
+    codes = extras["data"]["codes"]
+    length, tokenizer, details = settings.data.length, str(codes["tokenizer"]), bool(codes["details"])
+    return FrozenReward(model, vocabulary, text, restored[name], length, tokenizer, details, step, found)
 
 
 def abstract_params(settings: FusionSettings, vocabulary: VocabularySettings) -> Any:

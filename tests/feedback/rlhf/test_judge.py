@@ -11,7 +11,9 @@ from ugf_jax.errors import InputError
 from ugf_jax.feedback.rlhf.judge import PictureJudge, Pictures, brightness, checker, find_reward, right
 from ugf_jax.feedback.rlhf.prompts import Prompt
 from ugf_jax.feedback.rlhf.settings import RewardSettings
+from ugf_jax.generation.reward_scorer import RewardScorer
 from ugf_jax.training.bundle import load_bundle
+from ugf_jax.training.frozen_reward import FrozenReward
 
 RNG = np.random.default_rng(0)
 
@@ -53,6 +55,15 @@ def test_a_function_that_is_not_there_is_told(source):
 def test_a_learned_reward_wants_a_run():
     with pytest.raises(InputError, match=r"mine\.source is empty; want the work folder of a run of stage reward"):
         find_reward(RewardSettings("learned"), "config.rewards.mine")
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_learned_reward_judges_what_it_was_trained_on(monkeypatch, trained):
+    run = FrozenReward(None, None, types.SimpleNamespace(digest=""), {}, 8, "", trained, 1, {})
+    monkeypatch.setattr(RewardScorer, "load", lambda _: RewardScorer([run]))
+    find_reward(RewardSettings("learned", "runs/a"), "config.rewards.mine", details=trained)
+    with pytest.raises(InputError, match=rf"rewards\.mine\.source: .* want config\.details to be {trained}"):
+        find_reward(RewardSettings("learned", "runs/a"), "config.rewards.mine", details=not trained)
 
 
 def test_pictures_are_the_models_in_the_order_and_size_asked_for(tiny_model):

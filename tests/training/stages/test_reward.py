@@ -227,7 +227,7 @@ def test_a_run_goes_on_where_it_was_stopped_and_is_read_again(folder, tmp_path, 
     parts, again = train("parts", settings)
     assert parts["validation"] == whole["validation"]
     jax.tree.map(np.testing.assert_array_equal, again.params, frozen.params)
-    assert (frozen.step, frozen.codes, frozen.length) == (6, "one", 24)
+    assert (frozen.step, frozen.codes, frozen.details, frozen.length) == (6, "one", True, 24)
     assert frozen.settings.width == 32
     assert frozen.vocabulary == WORDS
 

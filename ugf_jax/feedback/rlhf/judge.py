@@ -88,7 +88,9 @@ class PictureJudge:
             if details and settings.detail
             else None
         )
-        self.functions = {name: find_reward(reward, f"config.rewards.{name}", bundle) for name, reward in rewards.items()}
+        self.functions = {
+            name: find_reward(reward, f"config.rewards.{name}", bundle, details) for name, reward in rewards.items()
+        }
         self.key = jax.random.key(seed)
 
     def rewards(self, prompts: Sequence[Prompt], masters: np.ndarray, sizes: Sequence[Size]) -> dict[str, np.ndarray]:
@@ -118,22 +120,26 @@ class PictureJudge:
         return [codes[row] for row in range(len(masters))], [pixels[row] for row in range(len(masters))]
 
 
-def find_reward(settings: RewardSettings, path: str, bundle: Bundle | None = None) -> Reward:
+def find_reward(settings: RewardSettings, path: str, bundle: Bundle | None = None, details: bool = True) -> Reward:
     """The function that settings name.
 
     Args:
       settings: of one reward.
       path: how messages name them.
       bundle: the model that draws, as it was before; alignment is by its embeddings.
+      details: whether pictures come with auxiliary codes; a learned reward judges only what it was trained on.
 
     Raises:
-      InputError: there is none.
+      InputError: there is none, or it was trained on other codes.
     """
     if settings.kind == "learned":
         if not settings.source:
             raise InputError(f"{path}.source is empty; want the work folder of a run of stage reward")
         scorer = RewardScorer.load(settings.source.split(","))
         scorer.check_codes(bundle.settings.codes if bundle else "", f"{path}.source")
+        if scorer.details != details:
+            seen = "with" if scorer.details else "without"
+            raise InputError(f"{path}.source: trained on pictures {seen} details; want config.details to be {scorer.details}")
         return lambda p: scorer.score([prompt.text for prompt in p.prompts], p.codes).mean(axis=0)
     if settings.kind == "alignment":
         assert bundle is not None, "alignment is by the embeddings of a model"

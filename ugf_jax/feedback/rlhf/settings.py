@@ -13,7 +13,6 @@ from ugf_jax.training.settings import TrainSettings
 ALGORITHMS = ("ppo", "grpo", "dpo")
 PLACES = ("reward", "loss")
 REWARDS = ("checker", "right", "learned", "alignment", "brightness", "function")
-OF_DETAILS = ("learned", "alignment")  # rewards that look at auxiliary codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,9 +171,8 @@ class Settings(TrainSettings):
             return
         if not any(reward.weight for reward in self.rewards.values()):
             raise InputError(f"{path}.rewards: none has a weight other than 0; want at least one to learn from")
-        seeing = [reward.kind for reward in self.rewards.values() if reward.kind in OF_DETAILS]
-        if seeing and not self.details:
-            raise InputError(f"{path}.details is False; a reward of kind {seeing[0]} looks at details: want True")
+        if not self.details and any(reward.kind == "alignment" for reward in self.rewards.values()):
+            raise InputError(f"{path}.details is False; a reward of kind alignment looks at details: want True")
         pictures = self.prompts.count * self.sampler.samples
         if pictures % (self.updates.minibatches * self.optimizer.accumulate):
             raise InputError(
