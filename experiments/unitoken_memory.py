@@ -6,7 +6,7 @@
 
 A gated cross-attention after every fourth block; gates start at zero, so that the first step computes what UniToken does. What
 is new learns at ten times the rate of the rest. `runs/unitoken_tokenizer` codes images with Chameleon's master codes and
-auxiliary codes of its own.
+auxiliary codes of its own; experiments/unitoken_tokenizer.py makes it.
 """
 
 from ugf_jax.config import config_dict

@@ -1,13 +1,20 @@
 """`ugf import` and `ugf export --format=hf` as a user types them."""
 
+import importlib.util
+import json
 import pathlib
+import re
 import shutil
 
+import numpy as np
 import pytest
 import safetensors.numpy
+from PIL import Image
 
-from ugf_jax.cli import app, export, import_weights
+from ugf_jax.cli import app, evaluate, export, import_weights, prepare
 from ugf_jax.errors import EXIT_BAD_INPUT, EXIT_DONE
+from ugf_jax.interop import tokenizer_run
+from ugf_jax.models.auxiliary import AuxiliarySettings
 
 FOLDER = pathlib.Path(__file__).parent.parent / "fixtures" / "interop"
 TEXT = f"--text_tokenizer={FOLDER / 'tokenizer.json'}"
@@ -51,6 +58,7 @@ def test_a_dry_run_says_all_and_writes_nothing(tmp_path, capsys):
         ((FOLDER / "llama-0", "out", "--cross_every=3", TEXT), "--cross_every is 3; want a number that divides"),
         ((FOLDER / "chameleon-0", "out", "--cross_every=1", TEXT), "--cross_every without memory"),
         ((FOLDER / "llama-0", "out", "--dtype=int4"), "int4"),
+        ((FOLDER / "llama-0", "out", "--size=64"), "--size is for an image tokenizer alone"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_2(capsys, monkeypatch, tmp_path, arguments, message):
@@ -68,3 +76,57 @@ def test_a_source_that_is_nothing_known_is_named(capsys, tmp_path):
         (source / "config.json").write_text(content)
         assert call(import_weights, "import", source, tmp_path / "out") == EXIT_BAD_INPUT
         assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def image_tokenizer(tmp_path):
+    """A file with the random weights of a small VQ-GAN."""
+    fixtures = FOLDER.parent
+    spec = importlib.util.spec_from_file_location("make_image_tokenizers", fixtures / "make_image_tokenizers.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    names = json.loads((fixtures / "image_tokenizers.json").read_text())
+    path = tmp_path / "vqgan.safetensors"
+    safetensors.numpy.save_file(module.random_tensors(names["chameleon"]), path)
+    return path
+
+
+def test_a_dry_run_of_an_image_tokenizer_says_all_and_writes_nothing(image_tokenizer, tmp_path, capsys):
+    assert call(import_weights, "import", image_tokenizer, tmp_path / "out", "--dry-run") == EXIT_DONE
+    said = capsys.readouterr().out
+    assert "VQ-GAN (chameleon), 64 codes of 8 features, 2 pixels a code" in said
+    assert "<- decoder.conv_in.weight, axes 2, 3, 1, 0" in said
+    assert list(tmp_path.iterdir()) == [image_tokenizer]
+
+
+@pytest.mark.slow
+def test_an_image_tokenizer_becomes_a_run_that_is_evaluated(image_tokenizer, tmp_path, capsys, monkeypatch):
+    small = AuxiliarySettings(patch=8, window=2, width=16, depth=2, heads=2, groups=1)
+    monkeypatch.setattr(tokenizer_run, "AuxiliarySettings", lambda: small)
+    out = tmp_path / "run"
+    assert call(import_weights, "import", image_tokenizer, out, "--size=16") == EXIT_DONE
+    assert f"{out}: a run of stage tokenizer at step 0" in capsys.readouterr().out
+    (tmp_path / "pictures").mkdir()
+    for i in range(2):
+        Image.fromarray(np.full((16, 16, 3), 90 * i, np.uint8)).save(tmp_path / "pictures" / f"{i}.png")
+    assert call(prepare, "prepare", tmp_path / "pictures", tmp_path / "data", "--workers=1") == EXIT_DONE
+    arguments = (f"--workdir={out}", "--tasks=reconstruction", f"--data={tmp_path / 'data'}")
+    assert call(evaluate, "evaluate", *arguments) == EXIT_DONE
+    results = json.loads((out / "evaluation" / "results.json").read_text())["reconstruction"]
+    assert results["full"]["psnr"] == results["master"]["psnr"]  # the auxiliary tokenizer paints nothing yet
+    assert results["master"]["tokens"]["value"] == 64
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--memory", "--memory: .* is an image tokenizer alone; leave the flag out"),
+        ("--dtype=float16", "--dtype: .* is an image tokenizer alone"),
+        ("--size=15", "size is 15; want a multiple of"),
+        ("--text_tokenizer=none.json", r"none\.json"),
+    ],
+)
+def test_flags_of_other_imports_are_refused(image_tokenizer, tmp_path, capsys, flag, message):
+    assert call(import_weights, "import", image_tokenizer, tmp_path / "out", flag) == EXIT_BAD_INPUT
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()

@@ -1,40 +1,17 @@
 """Imported image tokenizers against the originals, on twenty pictures; no torch needed (see fixtures/make_image_tokenizers)."""
 
-import importlib.util
 import json
 import pathlib
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
 from ugf_jax.errors import InputError
 from ugf_jax.interop.image_tokenizers import VQImages, load_image_tokenizer
-from ugf_jax.interop.source import open_source
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures"
 NAMES = json.loads((FIXTURES / "image_tokenizers.json").read_text())
 KNOWN = np.load(FIXTURES / "image_tokenizers.npz")
-
-
-@pytest.fixture(scope="module")
-def random_tensors():
-    spec = importlib.util.spec_from_file_location("make_image_tokenizers", FIXTURES / "make_image_tokenizers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.random_tensors
-
-
-@pytest.fixture(scope="module")
-def write(random_tensors, tmp_path_factory):
-    """Writes the random weights of a family to a file; `change` edits the dictionary of tensors."""
-
-    def make(family, change=lambda tensors: tensors):
-        path = tmp_path_factory.mktemp("weights") / "model.safetensors"
-        safetensors.numpy.save_file(change(random_tensors(NAMES[family])), path)
-        return open_source(path)
-
-    return make
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from ugf_jax.training.optimizer import OptimizerSettings, make_optimizer
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.start import FREE, completed, differences, find_start
 from ugf_jax.training.state import init_state
+from ugf_jax.training.trainer import start_from
 
 DEFAULTS = TrainSettings()
 DATA = {"seed": 0, "scales": [[64, 8]]}
@@ -73,6 +74,19 @@ def test_parameters_serve_where_the_other_run_kept_no_average(tmp_path):
     found = start(tmp_path / "own", TrainSettings(init_from=other), make_state(0, ema=0))
     np.testing.assert_array_equal(found.params["colour"], [5] * 3)
     assert "averaged" not in found.why
+
+
+def test_codebooks_come_with_parameters_and_other_state_does_not(tmp_path):
+    def state(value):
+        kept = {"codebook": {"codes": jnp.full(2, float(value))}, "seen": jnp.full((), float(value))}
+        return make_state(value).replace(model_state=kept)
+
+    other = write_run(tmp_path / "other", 2, state(5))
+    found = start(tmp_path / "own", TrainSettings(init_from=other), state(0))
+    after = start_from(state(0), found.params, found.codebooks).model_state
+    np.testing.assert_array_equal(after["codebook"]["codes"], [5, 5])
+    assert after["seen"] == 0
+    assert not start(tmp_path / "own", TrainSettings(init_from=other), make_state(0)).codebooks
 
 
 def test_resume_checks_config_and_data_like_an_own_checkpoint_and_init_from_checks_neither(tmp_path):

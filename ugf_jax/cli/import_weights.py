@@ -11,9 +11,16 @@ A text model gets what images need: ids of codes and sizes, whose embeddings are
 into auxiliary memory, whose gates are 0: its logits stay what they were. Chameleon has ids of its own and gets nothing unless
 --memory is given. Tensors are read one by one: a model may be larger than memory.
 
+SOURCE may also be an image tokenizer alone, a file or a folder: the VQ-GAN of Chameleon with its decoder, VQ-16 of LlamaGen or
+Janus. OUT becomes the work folder of a run of stage `tokenizer` at step 0, whose master tokenizer it is: of squares of --size
+pixels. The auxiliary tokenizer beside it is new and paints nothing yet. --text_tokenizer names the tokenizer.json of the model
+whose ids number the codes, where these are in another order.
+
   ugf import Llama-3.2-1B models/llama --dry-run
   ugf import Llama-3.2-1B models/llama --image_tokenizer=runs/tokenizer
   ugf train --config=experiments/small_unified.py --workdir=runs/llama --config.init_from=models/llama
+  ugf import chameleon/vqgan.safetensors runs/chameleon --size=512
+  ugf evaluate --workdir=runs/chameleon --tasks=reconstruction --data=data/pictures
 """
 
 import pathlib
@@ -26,9 +33,13 @@ from absl import flags
 from ugf_jax.cli import app
 from ugf_jax.errors import InputError
 from ugf_jax.generation.image_tokenizer import ImageTokenizer
+from ugf_jax.interop import tokenizer_run, vqgan
+from ugf_jax.interop.image_tokenizers import load_image_tokenizer
 from ugf_jax.interop.importing import DTYPES, import_model
 from ugf_jax.interop.plan import Additions, plan_import
-from ugf_jax.interop.source import open_source
+from ugf_jax.interop.source import Source, open_source
+from ugf_jax.interop.trunk import NAMES
+from ugf_jax.interop.unitoken.weights import code_order, token_names
 from ugf_jax.models.memory import MemorySettings
 
 FLAGS = flags.FlagValues()
@@ -36,6 +47,7 @@ flags.DEFINE_bool("dry-run", False, "say what SOURCE is and what becomes of each
 flags.DEFINE_enum("dtype", "", ["", *DTYPES], "in which weights are stored; empty: as in SOURCE", flag_values=FLAGS)
 flags.DEFINE_string("vision", None, "folder of a SigLIP vision tower to look through", flag_values=FLAGS)
 flags.DEFINE_string("text_tokenizer", "", "a tokenizer.json; empty: that of SOURCE", flag_values=FLAGS)
+flags.DEFINE_integer("size", 512, "of an image tokenizer: pixels a side of what it codes", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_string("image_tokenizer", None, "work folder of the image tokenizer that it gets", flag_values=FLAGS)
 flags.DEFINE_bool("memory", None, "give it auxiliary memory; default: text models only", flag_values=FLAGS)
 flags.DEFINE_integer("cross_every", 0, "blocks between two looks at it; 0: as many as fit, at most 4", flag_values=FLAGS)
@@ -46,8 +58,13 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     """Imports a model."""
     if len(positional) != 2 and not (values["dry-run"].value and len(positional) == 1):
         raise InputError(f"want SOURCE and OUT, got {len(positional)} arguments (see ugf import --help)")
-    vision = open_source(values.vision) if values.vision else None
     source = open_source(positional[0])
+    if source.config.get("model_type") not in NAMES and vqgan.prefix_of(source) is not None:
+        import_images(source, positional[1:], values)
+        return
+    if values["size"].present:
+        raise InputError("--size is for an image tokenizer alone; leave it out")
+    vision = open_source(values.vision) if values.vision else None
     images = ImageTokenizer.load(values.image_tokenizer) if values.image_tokenizer else None
     plan = plan_import(source, _additions(values, source.config.get("model_type") == "chameleon", images), vision)
     plan = plan.with_images(images) if images else plan
@@ -59,6 +76,21 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     import_model(plan, positional[1], values.dtype, values.text_tokenizer, values.seed)
     size = sum(file.stat().st_size for file in pathlib.Path(positional[1]).glob("*.safetensors"))
     print(f"{positional[1]}: {size / 1e6:.1f} MB, {len(plan.new)} of {len(plan.shapes)} parameters new")
+
+
+def import_images(source: Source, out: Sequence[str], values: flags.FlagValues) -> None:
+    """Imports an image tokenizer."""
+    for name in ("dtype", "vision", "image_tokenizer", "memory", "cross_every"):
+        if values[name].present:
+            raise InputError(f"--{name}: {source.path} is an image tokenizer alone; leave the flag out")
+    order = code_order(token_names(pathlib.Path(values.text_tokenizer))) if values.text_tokenizer else ()
+    imported = load_image_tokenizer(source, order=order)
+    print(f"{source.path}: {tokenizer_run.describe(imported)}")
+    if values["dry-run"].value:
+        print("\n".join(tokenizer_run.table(source)))
+        return
+    tokenizer_run.import_image_tokenizer(imported, out[0], int(values["size"].value), values.seed)
+    print(f"{out[0]}: a run of stage tokenizer at step 0")
 
 
 def _additions(values: flags.FlagValues, chameleon: bool, images: ImageTokenizer | None) -> Additions | None:

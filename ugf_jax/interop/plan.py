@@ -10,7 +10,7 @@ from ugf_jax.data.unitoken.vocabulary import UniTokenVocabulary
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.generation.image_tokenizer import ImageTokenizer
-from ugf_jax.interop import tower, trunk
+from ugf_jax.interop import tower, trunk, vqgan
 from ugf_jax.interop.mapping import Mapping, check, why_ignored
 from ugf_jax.interop.source import Source
 from ugf_jax.models.fusion import FusionSettings
@@ -215,8 +215,8 @@ def _not_a_model(source: Source) -> str:
     kind = source.config.get("model_type")
     if tower.tower_prefix(source) is not None:
         return f"{source.path}: a SigLIP vision tower, a part of a model; give it as --vision with a language model"
-    if any("quantize.embedding" in name for name in source.names()):
-        return f"{source.path}: an image tokenizer, a part of a model; see docs/interop.md for how it is used"
+    if vqgan.prefix_of(source) is not None:
+        return f"{source.path}: an image tokenizer, a part of a model; want a language model"
     if not kind:
         return f"{source.path}: what it is cannot be told; want a config.json with model_type: {', '.join(trunk.NAMES)}"
     return f"{source.path}/config.json: model_type is {kind!r}; want one of {', '.join(trunk.NAMES)}"

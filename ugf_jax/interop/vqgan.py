@@ -84,14 +84,19 @@ class Found:
     decodes: bool
 
 
+def prefix_of(source: Source) -> str | None:
+    """What the names of an image tokenizer's tensors begin with; None where there is none."""
+    return next((p for p in PREFIXES if p + "encoder.conv_in.weight" in source and p + CODEBOOK in source), None)
+
+
 def find(source: Source) -> Found:
     """Recognises an image tokenizer and its sizes.
 
     Raises:
       InputError: there is none, or one of another architecture.
     """
-    prefix = next((p for p in PREFIXES if p + "encoder.conv_in.weight" in source), None)
-    if prefix is None or prefix + CODEBOOK not in source:
+    prefix = prefix_of(source)
+    if prefix is None:
         raise InputError(f"{source.path}: no VQ-GAN (encoder.conv_in and {CODEBOOK}); want Chameleon's, LlamaGen's or Janus's")
     names = set(source.names())
     if f"{prefix}encoder.conv_blocks.0.res.0.conv1.weight" in names:

@@ -19,15 +19,21 @@ FREE = (
     *("mesh", "checkpoint", "evaluation", "data", "limits"),
 )
 
+CODEBOOK = "codebook"  # collection of quantizers that learn by moving averages
+
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Step to continue from, and the state or the parameters to continue with (neither: start afresh)."""
+    """Step to continue from, and the state or the parameters to continue with (neither: start afresh).
+
+    Codebooks that are learnt beside parameters come with them: `codebooks` is that part of `TrainState.model_state`.
+    """
 
     step: int
     why: str
     state: TrainState | None = None
     params: Any = None
+    codebooks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def find_start(
@@ -62,8 +68,10 @@ def find_start(
         folder = _checkpoints(settings.init_from, "config.init_from")
         averaged = any(name.startswith("ema/") for name in saved_arrays(folder))
         name = "ema" if averaged else "params"
-        step, restored = restore_params(folder, {name: abstract.params})
-        return Start(0, f"{'averaged ' * averaged}parameters of {settings.init_from} step {step}", params=restored[name])
+        learnt = {part: x for part, x in abstract.model_state.items() if part == CODEBOOK}
+        step, found = restore_params(folder, {name: abstract.params, "model_state": learnt})
+        why = f"{'averaged ' * averaged}parameters of {settings.init_from} step {step}"
+        return Start(0, why, params=found[name], codebooks=found["model_state"])
     return Start(0, "started afresh")
 
 

@@ -4,7 +4,7 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -94,7 +94,7 @@ def _train(
         start = find_start(settings, loader.identity, abstract, checkpoints, allow_data_change)
         state = start.state if start.state is not None else initial_state(init, any_batch, abstract, settings.seed)
         if start.params is not None:
-            state = start_from(state, start.params)
+            state = start_from(state, start.params, start.codebooks)
         elif start.state is None and stage.pretrained:
             state = start_from(state, stage.pretrained(abstract.params))
         step = start.step
@@ -206,9 +206,10 @@ def initial_state(init: Init, batch: Specs, abstract: TrainState, seed: int) -> 
     return jax.jit(lambda key: init(key, _zeros(batch)), out_shardings=shardings)(jax.random.key(seed))
 
 
-def start_from(state: TrainState, params: Any) -> TrainState:
-    """The state with the parameters of another run; the average starts there too."""
-    return state.replace(params=params, ema=jax.tree.map(jax.numpy.copy, params) if state.ema else {})
+def start_from(state: TrainState, params: Any, codebooks: Mapping[str, Any] | None = None) -> TrainState:
+    """The state with the parameters and codebooks of another run; the average starts there too."""
+    ema = jax.tree.map(jax.numpy.copy, params) if state.ema else {}
+    return state.replace(params=params, ema=ema, model_state={**state.model_state, **(codebooks or {})})
 
 
 def compile_buckets(
