@@ -10,16 +10,16 @@ task are refused, and counted too.
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ugf_jax.data.mixture import drawn, draws_per_epoch
 from ugf_jax.data.packing import Layout, choose_layout, pack, rows_needed
 from ugf_jax.data.permutation import key, permute
-from ugf_jax.data.recipes import Lengths, Recipe, RecipeSettings, choose
+from ugf_jax.data.recipes import Recipe, choose
 from ugf_jax.errors import InputError
 
 RECIPE, ROWS = 5, 6  # tell apart the keys made from one seed
@@ -88,12 +88,12 @@ class _Once:
 
 
 class LengthSource(Protocol):
-    """Lengths of the records of a dataset, as `lengths.LengthTable` has them."""
+    """Lengths of the records of a dataset, as `lengths.LengthTable` has them or as another `choose` wants them."""
 
     def __len__(self) -> int:
         """Number of records."""
 
-    def many(self, records: Iterable[int]) -> list[Lengths]:
+    def many(self, records: Iterable[int]) -> Sequence[Any]:
         """Lengths of each of these records."""
 
 
@@ -111,25 +111,28 @@ class DocumentPlan:
         self,
         sources: Sequence[LengthSource],
         weights: Sequence[float],
-        recipes: RecipeSettings,
+        recipes: Any,
         shape: RowShape,
         rows: int,
         seed: int,
+        choose: Callable[[Any, Any, Any], Recipe | None] = choose,
     ):
         """Plans without reading any record; looks at the lengths of up to 16,384 of them.
 
         Args:
           sources: of each dataset, none empty.
           weights: share of each dataset in an epoch; empty: every record once.
-          recipes: how records become documents; none may be larger than a row.
+          recipes: how records become documents, `RecipeSettings`; none may be larger than a row.
           shape: what a row has room for.
           rows: of a global batch.
           seed: any integer of at least 0.
+          choose: `(lengths, random key, recipes) → recipe`: what a record becomes; pure.
 
         Raises:
           InputError: no record can serve a task, or there are too few for one batch.
         """
         self.sources, self.recipes, self.shape, self.rows, self.seed = sources, recipes, shape, rows, seed
+        self._choose = choose
         self.counts = np.array([len(s) for s in sources], np.int64)
         self.draws = draws_per_epoch(self.counts[:, None], weights)[:, 0]
         self._total = int(self.draws.sum())
@@ -189,11 +192,12 @@ class DocumentPlan:
         """
         seen = [self.window(0, number) for number in range(min(windows, self.windows))]
         rows = [row for window in seen for row in window.rows]
-        sizes = _sizes([planned for row in rows for planned in row])
+        planned = [item for row in rows for item in row]
+        sizes = _sizes(planned)
         reasons = [left.reason for window in seen for left in window.left]
         fill, auxiliary, _ = (sizes.sum(axis=0) / (np.maximum(self.shape.budgets, 1) * len(rows))).tolist()
         return {
-            "documents": float(len(sizes) + sizes[:, 2].sum()),
+            "documents": float(sum(item.recipe.documents for item in planned)),
             "rows": float(len(rows)),
             "fill": fill,
             "auxiliary_fill": auxiliary,
@@ -213,7 +217,7 @@ class DocumentPlan:
         for dataset in np.unique(datasets).tolist():
             own = np.flatnonzero(datasets == dataset)
             for place, lengths in zip(own.tolist(), self.sources[dataset].many(records[own]), strict=True):
-                recipes[place] = choose(lengths, keys[place], self.recipes)
+                recipes[place] = self._choose(lengths, keys[place], self.recipes)
         planned, left = [], []
         for dataset, record, recipe in zip(datasets.tolist(), records.tolist(), recipes, strict=True):
             if recipe is None:
@@ -238,6 +242,5 @@ class DocumentPlan:
 
 
 def _sizes(planned: Sequence[Planned]) -> np.ndarray:
-    """Int64 `[n, 3]`: tokens, auxiliary positions and pairs of each."""
-    sizes = [(p.recipe.tokens, p.recipe.auxiliary, p.recipe.documents - 1) for p in planned]
-    return np.array(sizes, np.int64).reshape(-1, 3)
+    """Int64 `[n, 3]`: what each takes of the budgets of a row."""
+    return np.array([p.recipe.sizes for p in planned], np.int64).reshape(-1, 3)

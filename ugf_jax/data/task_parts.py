@@ -91,6 +91,11 @@ class Recipe:
     pieces: int = 0
     cut: int = 0
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """What it takes of each of `RowShape.budgets`: tokens, auxiliary positions, pairs."""
+        return self.tokens, self.auxiliary, self.documents - 1
+
 
 def lengths_of(record: Record, text: TextTokenizer) -> Lengths:
     """Lengths of all parts of a record.

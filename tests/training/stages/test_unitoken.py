@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ugf_jax import config
-from ugf_jax.data.collate import collate_row
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.data.unitoken.conversation import conversation
 from ugf_jax.data.unitoken.layout import Seen
+from ugf_jax.data.unitoken.loader import make_row
 from ugf_jax.errors import InputError
 from ugf_jax.interop.unitoken.memory import add_memory
 from ugf_jax.models.memory import MemorySettings
@@ -60,10 +60,9 @@ def tiny(values):
     return config.parse(unitoken.Settings, values)
 
 
-def batch(settings):
+def documents(settings):
     """Two questions about an image and two requests for one, with memory where there is room for it."""
     rng, other = np.random.default_rng(0), np.random.default_rng(1)  # the same documents, whatever memory they bring
-    rows = []
     for i in range(ROWS):
         kept = np.ones((1, 2), bool)
         codes = ImageCodes(
@@ -72,11 +71,12 @@ def batch(settings):
         seen = Seen(codes, rng.integers(0, 256, (28, 56, 3)).astype(np.uint8))
         turns = [("human", "ab<|image|>"), ("gpt", "abcd"[i])] if i < 2 else [("human", "abcd"[i]), ("gpt", "<|image|>")]
         made = conversation(turns, [seen], Letters(), settings.vocabulary, settings.data.vision)
-        if not settings.data.auxiliary:
-            made = dataclasses.replace(made, spans=())
-        row = collate_row([(made,)], settings.data.shape, settings.data.groups, settings.vocabulary.pad)
-        row["features"] = np.append(made.features, np.full(settings.data.length - len(made), -1)).astype(np.int32)
-        rows.append(row | {"crops": made.crops})
+        yield made if settings.data.auxiliary else dataclasses.replace(made, spans=())
+
+
+def batch(settings, each=1):
+    """The documents, so many in a row."""
+    rows = [make_row(own, settings.data, settings.vocabulary.pad) for own in zip(*[documents(settings)] * each, strict=True)]
     return {name: jnp.asarray(np.stack([row[name] for row in rows])) for name in rows[0]}
 
 
@@ -151,6 +151,19 @@ def test_hyperparameters_are_those_of_the_original():
         )
         assert settings.steps == documents // 128
         assert optimizer.warmup_steps == settings.steps // 100
+
+
+def test_documents_of_one_row_have_the_loss_of_documents_of_two(second):
+    """Each sees its own features, and nothing of the other."""
+    settings, _, _, params = second
+    wide = dataclasses.replace(settings, data=dataclasses.replace(settings.data, length=192, images=2))
+    stage = unitoken.build(settings)
+    loss = jax.jit(lambda arrays: stage.loss(params, {}, arrays, jax.random.key(0), 0)[0])
+    alone, packed = batch(settings), batch(wide, each=2)
+    assert packed["segments"].max() == 2
+    assert float(loss(packed)) == pytest.approx(float(loss(alone)), rel=1e-5)
+    swapped = packed | {"crops": packed["crops"][:, ::-1]}  # a control: each sees crops of the other
+    assert abs(float(loss(swapped)) / float(loss(alone)) - 1) > 1e-3
 
 
 def test_memory_is_added_without_a_change_and_then_learnt(second):

@@ -9,6 +9,7 @@ from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.unitoken.anyres import AnyResSettings
 from ugf_jax.data.unitoken.conversation import Turn, conversation
 from ugf_jax.data.unitoken.layout import Seen
+from ugf_jax.data.unitoken.packing import DocumentSize, with_features
 from ugf_jax.data.unitoken.vocabulary import UniTokenVocabulary
 from ugf_jax.errors import InputError
 
@@ -35,10 +36,21 @@ class PreparedRecords:
         Raises:
           InputError: a record without conversation and caption, without codes, or without the pixels that are wanted.
         """
+        return self._made(self.dataset.record(number), words, vision)
+
+    def size(self, number: int, words: UniTokenVocabulary, vision: AnyResSettings | None) -> DocumentSize:
+        """What a record will take of a row; decodes no image.
+
+        Raises:
+          InputError: as `document` does.
+        """
         record = self.dataset.record(number)
+        bare = self._made(record, words, None)
+        return with_features(len(bare), bare.auxiliary, record.sizes[: _shown(record)], vision)
+
+    def _made(self, record: Record, words: UniTokenVocabulary, vision: AnyResSettings | None) -> Document:
         try:
-            images = _seen(record, vision)
-            return conversation(_turns(record), images, self._text, words, vision)
+            return conversation(_turns(record), _seen(record, vision), self._text, words, vision)
         except InputError as error:
             raise InputError(f"{self.dataset.folder}: record '{record.key}': {error}") from error
 
@@ -52,9 +64,14 @@ def _turns(record: Record) -> list[Turn]:
 
 
 def _seen(record: Record, vision: AnyResSettings | None) -> list[Seen]:
-    images = len(record.codes) if record.turns else min(len(record.codes), 1)
+    images = _shown(record)
     if record.images and len(record.codes) < len(record.images):
         raise InputError("images without codes; prepare them with --tokenize")
     if vision and len(record.images) < images:
         raise InputError("no pixels for the vision tower; prepare them without --drop_pixels")
     return [Seen(record.codes[i], decode(record.images[i]) if vision else None) for i in range(images)]
+
+
+def _shown(record: Record) -> int:
+    """Images of a record that are in its document."""
+    return len(record.codes) if record.turns else min(len(record.codes), 1)

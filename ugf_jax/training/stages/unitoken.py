@@ -70,7 +70,7 @@ class Settings(TrainSettings):
 
 
 def data(settings: Settings) -> DataSource:
-    """Rows of one document each; see `UniTokenLoader`."""
+    """Rows of one document each, or of several; see `UniTokenLoader`. Held-out documents have a row each."""
 
     def open_loader(index: int, count: int) -> UniTokenLoader:
         return UniTokenLoader(settings.data, settings.vocabulary, index, count)
@@ -80,7 +80,8 @@ def data(settings: Settings) -> DataSource:
         if not evaluation.dataset:
             return
         rows = evaluation.batch_size
-        chosen = dataclasses.replace(settings.data, datasets=(evaluation.dataset,), weights=(), rows=rows, caption_dropout=0.0)
+        chosen = dataclasses.replace(settings.data, datasets=(evaluation.dataset,), weights=(), rows=rows)
+        chosen = dataclasses.replace(chosen, caption_dropout=0.0, packed=False)
         loader = UniTokenLoader(chosen, settings.vocabulary, index, count)
         stream = loader.iterate()
         try:
