@@ -1,7 +1,7 @@
 """The two designs joined: an imported UniToken that looks into auxiliary memory too, and is trained on.
 
   ugf prepare conversations.json data/unitoken/coded --tokenize=runs/unitoken_tokenizer
-  ugf import UniToken-AnyRes-StageII models/joined --memory --cross_every=4 --image_tokenizer=runs/unitoken_tokenizer
+  ugf import UniToken-AnyRes-StageII models/joined --memory --memory_width=1024 --image_tokenizer=runs/unitoken_tokenizer
   ugf train --config=experiments/unitoken_memory.py --workdir=runs/unitoken_memory --config.init_from=models/joined
 
 A gated cross-attention after every fourth block; gates start at zero, so that the first step computes what UniToken does. What
@@ -22,8 +22,7 @@ def get_config(coded="data/unitoken/coded/train"):
     config.data.auxiliary, config.data.groups = 4096, 4
     config.data.caption_dropout = 0.1
     config.model.cross_every = 4
-    config.model.memory.width, config.model.memory.heads = 1024, 16
-    config.model.memory.codes, config.model.memory.groups = 15_360, 4
+    config.model.memory.width, config.model.memory.codes, config.model.memory.groups = 1024, 15_360, 4
 
     optimizer = config.optimizer
     optimizer.learning_rate, optimizer.warmup_steps, optimizer.final_fraction = 1e-4, 500, 0.0

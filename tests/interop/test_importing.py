@@ -1,7 +1,11 @@
 """An import is a model that everything here reads, and its export is the files that it came from."""
 
+import dataclasses
+import importlib.util
 import json
+import pathlib
 import shutil
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +14,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from ugf_jax import config
 from ugf_jax.data.documents import Layout
+from ugf_jax.data.text import TextTokenizer
 from ugf_jax.errors import InputError
 from ugf_jax.generation.generate_tokens import GenerationSettings, TokenGenerator
 from ugf_jax.generation.image_tokenizer import ImageTokenizer
@@ -26,7 +32,10 @@ from ugf_jax.training.digests import named_leaves
 from ugf_jax.training.frozen import abstract_params
 from ugf_jax.training.pretrained import find_pretrained
 from ugf_jax.training.settings import TrainSettings
+from ugf_jax.training.stages import unified
 from ugf_jax.training.start import find_start
+
+EXPERIMENTS = pathlib.Path(__file__).parent.parent.parent / "experiments"
 
 
 @pytest.fixture(scope="module")
@@ -123,16 +132,37 @@ def test_training_starts_from_it(llama):
         assert x.dtype == jnp.float32
         np.testing.assert_array_equal(x, stored[name])
 
-    class Empty:
-        def steps(self):
-            return []
-
-    class State:
-        params = wanted
-
-    found = find_start(TrainSettings(init_from=str(llama)), {}, State(), Empty(), False)
+    found = find_start(TrainSettings(init_from=str(llama)), {}, State(wanted), Empty(), False)
     assert found.step == 0
     np.testing.assert_array_equal(found.params["norm"]["scale"], stored["norm/scale"])
+
+
+class Empty:
+    """Checkpoints of a run that has none."""
+
+    def steps(self):
+        return []
+
+
+@dataclasses.dataclass
+class State:
+    params: Any
+    model_state: Any = dataclasses.field(default_factory=dict)
+
+
+def test_the_config_for_imported_models_takes_theirs_and_another_is_refused(llama):
+    spec = importlib.util.spec_from_file_location("imported", EXPERIMENTS / "imported.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    settings = config.parse(unified.Settings, module.get_config(str(llama)))
+    bundle = load_bundle(llama)
+    assert settings.vocabulary == bundle.settings.vocabulary
+    assert settings.init_from == str(llama)
+    assert TextTokenizer.load(settings.data.text_tokenizer).digest == bundle.text.digest
+    find_start(settings, {}, State(abstract_params(settings)), Empty(), False)
+    other = dataclasses.replace(settings, model=dataclasses.replace(settings.model, rope_base=123.0))
+    with pytest.raises(InputError, match=r"config\.model\.rope_base is 123.0; the model in config\.init_from, .*, has 10000.0"):
+        find_start(other, {}, State(abstract_params(other)), Empty(), False)
 
 
 def test_new_parameters_are_those_of_a_seed_and_gates_are_0(llama, interop_source, tmp_path):

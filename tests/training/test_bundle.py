@@ -1,6 +1,7 @@
 """A model in one folder: what is written is read, and what is damaged is named."""
 
 import json
+import math
 import shutil
 
 import jax
@@ -8,8 +9,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from ugf_jax import tensor_files
 from ugf_jax.errors import InputError
-from ugf_jax.training.bundle import BundleSettings, check_shapes, digest, load_bundle, save_bundle
+from ugf_jax.training import parameter_axes
+from ugf_jax.training.bundle import BundleSettings, check_shapes, digest, load_bundle, read_params, save_bundle
+from ugf_jax.training.digests import named_leaves
+from ugf_jax.training.frozen import abstract_params
+from ugf_jax.training.sharding import MeshSettings, make_mesh, tree_shardings
 
 
 @pytest.fixture
@@ -81,6 +87,31 @@ def test_the_file_is_plain_safetensors(tiny_model):
     names = set(safetensors.numpy.load_file(tiny_model / "model.safetensors"))
     assert {name.split("/")[0] for name in names} == {"tokenizer", "fusion", "detail"}
     assert "fusion/layers/block_0/attention/query/kernel" in names
+
+
+def test_each_device_reads_its_own_part_of_an_array_and_nothing_else(tiny_model, monkeypatch):
+    """What a host holds of a model while a run starts from it is what its devices are to have."""
+    whole = load_bundle(tiny_model)
+    mesh = make_mesh(MeshSettings(data=1, fsdp=4, tensor=2))
+    shapes = abstract_params(whole.settings)
+    where = tree_shardings(shapes, parameter_axes.FUSION, MeshSettings().rules, mesh)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, where)
+    names = {tensor.begin: name.removeprefix("fusion/") for name, tensor in tensor_files.read_folder(tiny_model).items()}
+    read, sizes = tensor_files.Tensor.read, {}
+
+    def noted(tensor, index=None):
+        values = read(tensor, index)
+        sizes.setdefault(names[tensor.begin], set()).add(values.size)
+        return values
+
+    monkeypatch.setattr(tensor_files.Tensor, "read", noted)
+    found, wanted = (named_leaves(x) for x in (read_params(tiny_model, "fusion", abstract), whole.variables["fusion"]))
+    assert found.keys() == wanted.keys() == sizes.keys()
+    for name, x in found.items():
+        np.testing.assert_array_equal(x, wanted[name])
+        assert sizes[name] == {math.prod(x.sharding.shard_shape(x.shape))}
+    for name in ("layers/block_0/attention/query/kernel", "embed/embedding"):  # positive control: over both axes
+        assert sizes[name] == {wanted[name].size // 8}
 
 
 def test_the_same_model_may_be_saved_again_and_another_may_not(copy):

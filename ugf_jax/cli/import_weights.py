@@ -18,11 +18,12 @@ whose ids number the codes, where these are in another order.
 
   ugf import Llama-3.2-1B models/llama --dry-run
   ugf import Llama-3.2-1B models/llama --image_tokenizer=runs/tokenizer
-  ugf train --config=experiments/small_unified.py --workdir=runs/llama --config.init_from=models/llama
+  ugf train --config=experiments/imported.py:models/llama --workdir=runs/llama
   ugf import chameleon/vqgan.safetensors runs/chameleon --size=512
   ugf evaluate --workdir=runs/chameleon --tasks=reconstruction --data=data/pictures
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
@@ -51,6 +52,7 @@ flags.DEFINE_integer("size", 512, "of an image tokenizer: pixels a side of what 
 flags.DEFINE_string("image_tokenizer", None, "work folder of the image tokenizer that it gets", flag_values=FLAGS)
 flags.DEFINE_bool("memory", None, "give it auxiliary memory; default: text models only", flag_values=FLAGS)
 flags.DEFINE_integer("cross_every", 0, "blocks between two looks at it; 0: as many as fit, at most 4", flag_values=FLAGS)
+flags.DEFINE_integer("memory_width", MemorySettings().width, "features of a position of it", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of what is new", flag_values=FLAGS)
 
 
@@ -80,7 +82,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
 
 def import_images(source: Source, out: Sequence[str], values: flags.FlagValues) -> None:
     """Imports an image tokenizer."""
-    for name in ("dtype", "vision", "image_tokenizer", "memory", "cross_every"):
+    for name in ("dtype", "vision", "image_tokenizer", "memory", "memory_width", "cross_every"):
         if values[name].present:
             raise InputError(f"--{name}: {source.path} is an image tokenizer alone; leave the flag out")
     order = code_order(token_names(pathlib.Path(values.text_tokenizer))) if values.text_tokenizer else ()
@@ -89,22 +91,26 @@ def import_images(source: Source, out: Sequence[str], values: flags.FlagValues) 
     if values["dry-run"].value:
         print("\n".join(tokenizer_run.table(source)))
         return
-    tokenizer_run.import_image_tokenizer(imported, out[0], int(values["size"].value), values.seed)
+    tokenizer_run.import_image_tokenizer(imported, out[0], values.size, values.seed)
     print(f"{out[0]}: a run of stage tokenizer at step 0")
 
 
 def _additions(values: flags.FlagValues, chameleon: bool, images: ImageTokenizer | None) -> Additions | None:
     """What the flags ask for; None where Chameleon stays as it is."""
     wanted = not chameleon if values.memory is None else values.memory
-    if not wanted and values.cross_every:
-        raise InputError("--cross_every without memory; leave it out, or add --memory")
+    for name in ("cross_every", "memory_width"):
+        if not wanted and values[name].present:
+            raise InputError(f"--{name} without memory; leave it out, or add --memory")
     if chameleon and not wanted:
         return None
-    known = Additions(memory=MemorySettings() if wanted else None, cross_every=values.cross_every)
+    memory = MemorySettings(width=values.memory_width)
+    memory.validate("--memory")
+    known = Additions(memory=memory if wanted else None, cross_every=values.cross_every)
     if images is None:
         return known
     tokenizer, auxiliary = images.settings, images.settings.auxiliary
-    memory = MemorySettings(groups=auxiliary.groups, codes=auxiliary.quantizer.codebook_size, levels=auxiliary.levels)
+    codes = auxiliary.quantizer.codebook_size
+    memory = dataclasses.replace(memory, groups=auxiliary.groups, codes=codes, levels=auxiliary.levels)
     return Additions(
         codes=tokenizer.master.quantizer.codebook_size,
         memory=memory if wanted else None,

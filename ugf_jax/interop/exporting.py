@@ -1,5 +1,6 @@
 """A model to files that `transformers` loads: the inverse of the import, tensor by tensor."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -112,7 +113,9 @@ def _rows(settings: BundleSettings) -> int:
 
 
 def _computation(model: FusionSettings) -> tuple[Any, ...]:
-    return (model.block, model.depth, model.rope_base, model.rope_scaling, model.tied)
+    """What config.json tells of a trunk; not how it is trained or with what precision it is computed."""
+    plain = dataclasses.replace(model, dropout=0.0, gate=0.0, attention="auto", dtype="float32")
+    return (plain.block, model.depth, model.rope_base, model.rope_scaling, model.tied)
 
 
 def _left_behind(folder: pathlib.Path, tensors: Mapping[str, Tensor], rules: Rules) -> list[str]:

@@ -8,7 +8,8 @@ from etils import epath
 
 from ugf_jax import config
 from ugf_jax.errors import InputError
-from ugf_jax.training.bundle import is_bundle, read_params
+from ugf_jax.models.fusion import FusionSettings
+from ugf_jax.training.bundle import is_bundle, read_params, read_settings
 from ugf_jax.training.checkpoints import Checkpointer, read_extras, restore_params, saved_arrays
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.state import TrainState
@@ -61,6 +62,7 @@ def find_start(
         step, state = restore_params(folder, abstract)  # reads only: the other run may still be going
         return Start(step, f"took over {settings.resume} at step {step}", state=state)
     if settings.init_from and is_bundle(settings.init_from):
+        _check_model(settings)
         return Start(
             0, f"parameters of {settings.init_from}", params=read_params(settings.init_from, "fusion", abstract.params)
         )
@@ -80,6 +82,28 @@ def _checkpoints(workdir: str, key: str) -> epath.Path:
     if not folder.exists():
         raise InputError(f"{key}: {workdir} is not the workdir of a run (it has no checkpoints folder)")
     return folder
+
+
+def _check_model(settings: TrainSettings) -> None:
+    """Refuses a model that computes something else from parameters of the same shapes."""
+    model = getattr(settings, "model", None)
+    wanted = _computation(model) if isinstance(model, FusionSettings) else {}
+    found = _computation(read_settings(settings.init_from).model)
+    for name, own in wanted.items():
+        value = found.get(name)
+        if own != value:
+            raise InputError(f"config.model.{name} is {own}; the model in config.init_from, {settings.init_from}, has {value}")
+
+
+def _computation(model: FusionSettings) -> dict[str, Any]:
+    """Settings that the shapes of parameters do not tell."""
+    block, vision = model.block, model.vision
+    names = ("heads", "kv_heads", "head_features", "qk_norm", "epsilon")
+    known = {name: getattr(block, name) for name in names}
+    known |= {name: getattr(model, name) for name in ("rope_base", "rope_scaling")}
+    if vision:
+        known |= {f"vision.{name}": getattr(vision, name) for name in ("heads", "patch", "resampling")}
+    return known
 
 
 def _check(folder: epath.Path, settings: TrainSettings, data: Mapping[str, Any], allow_data_change: bool) -> None:
