@@ -1,17 +1,21 @@
 """Time and memory of taking over a large model: `ugf import`, `ugf export --format=hf`, and whether the bits came back.
 
-    python benchmarks/interop.py FOLDER [--layers=32]
+    python benchmarks/interop.py FOLDER [--layers=32] [--hosts=0]
 
 Makes a checkpoint of Chameleon-7B's shapes (random, bfloat16, shards of 2 GB) in FOLDER. What is no longer needed is deleted at
-once, so that FOLDER never holds more than two copies of it (28 GB with all layers), and nothing at the end.
+once, so that FOLDER never holds more than two copies of it (28 GB with all layers), and nothing at the end. With --hosts=N the
+imported model is also read by N processes, as a training run on N hosts does: each its part, as float32.
 """
 
 import argparse
+import concurrent.futures
 import hashlib
 import json
+import multiprocessing
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -82,14 +86,53 @@ def measured(*arguments: str) -> tuple[float, float, float]:
     return time.monotonic() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
 
 
+# What a training run does with `config.init_from`, up to its first step, on one host of several.
+HOST = """
+import pathlib, re, sys
+import jax
+jax.config.update("jax_num_cpu_devices", 1)
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+folder, port, hosts, number = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+jax.distributed.initialize(f"localhost:{port}", hosts, number)
+from ugf_jax.training import parameter_axes
+from ugf_jax.training.bundle import read_params, read_settings
+from ugf_jax.training.frozen import abstract_params
+from ugf_jax.training.sharding import MeshSettings, make_mesh, tree_shardings
+settings = MeshSettings(data=1, fsdp=hosts)
+shapes = abstract_params(read_settings(folder))
+where = tree_shardings(shapes, parameter_axes.FUSION, settings.rules, make_mesh(settings))
+abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, where)
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) * 1024 / 1e9
+before = peak()
+leaves = jax.tree.leaves(read_params(folder, "fusion", abstract))
+own = sum(shard.data.nbytes for x in leaves for shard in x.addressable_shards) / 1e9
+print(f"| host {number} of {hosts} | {own:.2f} | {peak() - before:.2f} |", flush=True)
+"""
+
+
+def start(model: pathlib.Path, hosts: int) -> None:
+    """Prints what each of several processes holds of a model, and the peak of its memory while it reads that."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    print("| start from it | its part, GB | peak beyond the program's own, GB |\n|---|---|---|", flush=True)
+    command = [sys.executable, "-c", HOST, str(model), str(port), str(hosts)]
+    running = [subprocess.Popen([*command, str(number)]) for number in range(hosts)]
+    if any([process.wait() for process in running]):  # noqa: C419  wait for all of them
+        raise SystemExit("a host has failed")
+
+
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--hosts", type=int, default=0)
     arguments = parser.parse_args()
     source, model, back = (arguments.folder / name for name in ("source", "model", "back"))
-    tensors = make(source, arguments.layers)
+    # In a process of its own: the peak of one that is started counts from that of the one that starts it.
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        tensors = pool.submit(make, source, arguments.layers).result()
     size = sum(path.stat().st_size for path in source.glob("*.safetensors")) / 1e9
     print("| step | GB | seconds | of the processor | peak GB |\n|---|---|---|---|---|", flush=True)
     for step, command, done in (
@@ -99,6 +142,8 @@ def main() -> None:
         seconds, busy, peak = measured(*command)
         print(f"| {step} | {size:.1f} | {seconds:.0f} | {busy:.0f} | {peak:.2f} |", flush=True)
         shutil.rmtree(done)
+        if step == "import" and arguments.hosts:
+            start(model, arguments.hosts)
     found = open_source(back)
     same = set(found.names()) == set(tensors) and all(digest(found.read(name)) == own for name, own in tensors.items())
     shutil.rmtree(back)
