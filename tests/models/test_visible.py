@@ -207,6 +207,6 @@ def test_auto_never_makes_a_dense_mask_where_it_would_be_large():
     assert choose(2048, 2048, 64, True, "gpu") == choose(2048, 8193, 64, False, "gpu") == "pallas"
     assert choose(2048, 2048, 512, True, "gpu") == "chunked"
     assert choose(2048, 2048, 64, True, "tpu") == "splash"
-    assert choose(2048, 8193, 64, False, "tpu") == "chunked"
+    assert choose(2048, 8193, 64, False, "tpu") == choose(2048, 40_000, 64, True, "tpu") == "chunked"
     assert choose(2048, 2048, 64, True, "cpu") == "chunked"
     assert choose(64, 64, 64, True, "cpu") == choose(1, 4096, 64, False, "gpu") == "reference"

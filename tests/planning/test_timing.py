@@ -40,6 +40,18 @@ def test_an_attention_kernel_counts_the_blocks_that_it_visits(program):
     assert found.attention == pytest.approx(5 * kernel_flops(kernel) / (KERNEL * CHIP.flops))
     other = dataclasses.replace(kernel, rest=kernel.rest.replace("tpu_custom_call", "Sharding"))
     assert kernel_flops(other) == 0
+    unmasked = dataclasses.replace(kernel, rest=kernel.rest.replace("s8[1,1,1]{2,1,0}, ", ""))
+    assert kernel_flops(unmasked) == 2 * 2 * 4 * 2048 * 2048 * 128  # not told which blocks to leave out
+
+
+def test_one_backward_kernel_is_five_products_and_one_of_two_is_four(program):
+    kernel = next(one for one in program.computations["body"] if one.name == "splash_mha_fwd.3")
+    product = kernel_flops(kernel) / 2
+    name, rest = "splash_mha_dkv.3", kernel.rest.replace("_fwd_", "_dkv_")
+    alone = dataclasses.replace(kernel, name=name, rest=rest, shape="(bf16[4,2048,128]{2,1,0}, bf16[4,2048,128]{2,1,0})")
+    assert kernel_flops(alone) == 4 * product
+    parts = "(bf16[4,4,2048,128]{3,2,1,0}, bf16[4,2048,128]{2,1,0}, bf16[4,2048,128]{2,1,0})"
+    assert kernel_flops(dataclasses.replace(alone, shape=parts)) == 5 * product
 
 
 def test_only_what_multiplies_is_a_product(program):
@@ -64,3 +76,5 @@ def test_a_collective_without_a_start_of_its_own_is_always_waited_for(program, c
     found = estimate(program, [scatter], CHIP, lambda one: 1e9)
     assert found.waiting == pytest.approx(scatter.sent / 1e9)
     assert found.hidden == 0
+    twice = estimate(program, [scatter, dataclasses.replace(scatter)], CHIP, lambda one: 1e9)
+    assert twice.waiting == pytest.approx(2 * found.waiting)

@@ -12,7 +12,8 @@
     aux_levels    int32 [A]        level, 0 the coarsest
     pairs         int32 [P, 2]     indices in the row of the EMB of an image and of its text; -1: none
 
-L, A and P are those of `RowShape`, G is the number of auxiliary codes a position. A batch has an axis of rows before these.
+Auxiliary positions of a document lie side by side, in order of their releases, padding after all of them. L, A and P are
+those of `RowShape`, G is the number of auxiliary codes a position. A batch has an axis of rows before these.
 """
 
 import itertools

@@ -38,6 +38,8 @@ class BlockShape:
 class Memory:
     """What auxiliary codes have become: the source of keys and values of every cross-attention.
 
+    Positions of a document lie side by side, in order of their releases, as documents are packed (`ugf_jax.data.collate`).
+
     Attributes:
       values: `[batch, positions, features]`.
       segments: int32 `[batch, positions]`, the document of each; 0 where there is none.
@@ -133,7 +135,7 @@ class CrossAttention(nn.Module):
         key = HeadNorm("rms", s.epsilon, s.dtype, name="key_norm")(from_memory("key"))
         key = after_null("key", key, nn.initializers.normal(1.0))
         value = after_null("value", from_memory("value"), nn.initializers.zeros)
-        y = attend(query, key, value, visibility, s.attention)
+        y = attend(query, key, value, visibility, s.attention, sorted_keys=True)
         return Linear(s.width, dtype=s.dtype, name="output")(y.reshape(*x.shape[:2], -1))
 
 

@@ -18,6 +18,7 @@ __all__ = ["EVERY", "IMPLEMENTATIONS", "Visibility", "attend"]
 
 IMPLEMENTATIONS = ("auto", "reference", "chunked", "pallas", "splash")
 SMALL = 128 * 128  # queries × keys up to which the dense mask is as quick on a CPU
+MOST_KEYS = 32_767  # that splash attention takes where they are sorted
 FEW = 16  # queries up to which a dense mask is no more than the keys themselves, as in decoding
 
 
@@ -28,6 +29,7 @@ def attend(
     visibility: Visibility,
     implementation: str = "auto",
     ordered: bool = False,
+    sorted_keys: bool = False,
 ) -> jax.Array:
     """Softmax attention of every query to the keys that it sees; logits, softmax and sums in float32.
 
@@ -42,6 +44,8 @@ def attend(
       implementation: one of `IMPLEMENTATIONS`.
       ordered: promises self-attention, `visibility` being `Visibility.causal` of rows packed in order. Then keys of a later
         index are hidden too, which changes nothing but the output of padding and lets blocks of keys be skipped.
+      sorted_keys: promises that keys which all see come first, and that those of a segment lie side by side, both in order of
+        their releases. Then a kernel that knows ranges of indices only will do.
 
     Returns:
       `[batch, queries, heads, features]` in the dtype of `query`.
@@ -54,7 +58,7 @@ def attend(
         raise ValueError(f"attention {implementation!r}; want one of {', '.join(IMPLEMENTATIONS)}")
     device = platform()
     if implementation == "auto":
-        implementation = choose(query.shape[1], key.shape[1], query.shape[3], ordered, device)
+        implementation = choose(query.shape[1], key.shape[1], query.shape[3], ordered or sorted_keys, device)
     if implementation == "reference":
         return reference(query, key, value, visibility, ordered)
     if implementation == "chunked":
@@ -67,17 +71,17 @@ def attend(
     else:
         from ugf_jax.models.kernels.splash import splash
 
-        kernel = functools.partial(splash, ordered=ordered, interpret=device != "tpu")
+        kernel = functools.partial(splash, ordered=ordered, sorted_keys=sorted_keys, interpret=device != "tpu")
     return per_device(kernel, query, key, value, visibility)
 
 
-def choose(queries: int, keys: int, features: int, ordered: bool, device: str) -> str:
-    """The implementation that "auto" means on a device: "cpu", "gpu" or "tpu"."""
+def choose(queries: int, keys: int, features: int, promised: bool, device: str) -> str:
+    """The implementation that "auto" means on a device, "cpu", "gpu" or "tpu"; `promised`: `ordered` or `sorted_keys`."""
     if queries <= FEW or (device == "cpu" and queries * keys <= SMALL):
         return "reference"
     if device == "gpu" and features <= MAX_FEATURES:
         return "pallas"
-    return "splash" if device == "tpu" and ordered else "chunked"
+    return "splash" if device == "tpu" and promised and keys <= MOST_KEYS else "chunked"
 
 
 def _check(query: jax.Array, key: jax.Array, value: jax.Array, visibility: Visibility, ordered: bool) -> None:

@@ -14,6 +14,7 @@ by that (`LOOSE`).
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Sequence
 
 from ugf_jax.planning.chips import Chip
@@ -23,7 +24,7 @@ from ugf_jax.planning.hlo import Instruction, Program, arrays_of
 LOOSE = 2.5  # by which the cost model overrates operations without products
 KERNEL = 0.5  # of the peak, what attention kernels reach
 # Products of matrices of each attention kernel: forward; gradients of key and value; of query; all gradients at once.
-_PRODUCTS = {"fwd": 2, "dkv": 4, "dq": 3}
+_PRODUCTS = {"fwd": 2, "dkv": 4, "dq": 3, "all": 5}
 _COLLECTIVE = ("all-", "reduce-scatter", "collective-permute", "send", "recv", "async-")
 
 
@@ -83,10 +84,9 @@ def estimate(
                 known += one.opcode == "fusion"
                 product = has_product(program, one)
                 own["products" if product else "others"] += int(cycles) / chip.clock / (1 if product else LOOSE)
-        here = [c for c in collectives if c.computation == name]
-        seconds = {c: c.sent / max(c.times, 1) / bandwidth(c) for c in here}
-        beside = sum(s for c, s in seconds.items() if c.hidden)
-        alone = sum(s for c, s in seconds.items() if not c.hidden)
+        here = [(c.sent / max(c.times, 1) / bandwidth(c), c.hidden) for c in collectives if c.computation == name]
+        beside = sum(seconds for seconds, hidden in here if hidden)
+        alone = sum(seconds for seconds, hidden in here if not hidden)
         own["waiting"] = alone + max(beside - sum(own.values()), 0.0)
         own["hidden"] = beside
         for part, value in own.items():
@@ -102,7 +102,7 @@ def has_product(program: Program, one: Instruction) -> bool:
 
 
 def kernel_flops(one: Instruction) -> float:
-    """Operations of an attention kernel on causal rows; 0 for other custom calls."""
+    """Operations of an attention kernel, on causal rows where it is told which blocks to visit; 0 for other custom calls."""
     if "tpu_custom_call" not in one.rest:
         return 0.0
     kind = next((kind for kind in _PRODUCTS if f"_{kind}" in f"{one.name} {one.source}"), None)
@@ -113,6 +113,8 @@ def kernel_flops(one: Instruction) -> float:
     if kind is None or len(arrays) < 2:
         return 0.0
     query, key = arrays[0], arrays[1]
+    if kind == "dkv" and any(len(dimensions) > len(query) for _, dimensions in one.arrays):
+        kind = "all"  # gradients of queries too, a part for each block of keys
     blocks = max(query[-2] // int(one.attribute(r"block_q\w*\W+(\d+)") or query[-2]), 1)
-    visited = (blocks + 1) / (2 * blocks)
+    visited = (blocks + 1) / (2 * blocks) if re.match(r"s\d+\[", layouts) else 1.0
     return 2.0 * _PRODUCTS[kind] * math.prod(query[:-1]) * key[-2] * query[-1] * visited
