@@ -53,16 +53,16 @@ def test_chunks_bound_the_memory_of_logits():
     assert temporaries(32) < temporaries(0) / 4
 
 
-# The head is split over fsdp; whole, because 4 does not divide its width; split over both fsdp and tensor.
-@pytest.mark.parametrize(("width", "shape"), [(8, (2, 4, 1)), (6, (2, 4, 1)), (8, (2, 2, 2))])
-def test_devices_that_gather_the_head_once_find_the_same(width, shape):
+# The head is split over fsdp; whole, because 4 does not divide its width; split over both fsdp and tensor, in one chunk.
+@pytest.mark.parametrize(("width", "shape", "chunk"), [(8, (2, 4, 1), 2), (6, (2, 4, 1), 2), (8, (2, 2, 2), 0)])
+def test_devices_that_gather_the_head_once_find_the_same(width, shape, chunk):
     mesh = jax.make_mesh(shape, ("data", "fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 3)
     rng = np.random.default_rng(1)
     hidden, kernel = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((8, 6, width), (width, 16)))
     targets = jnp.asarray(rng.integers(0, 16, (8, 6)))
 
     def loss(hidden, kernel):
-        return jnp.sum(token_losses(hidden, kernel, targets, 2).nll * jnp.arange(6))
+        return jnp.sum(token_losses(hidden, kernel, targets, chunk).nll * jnp.arange(6))
 
     alone = jax.value_and_grad(loss, (0, 1))(hidden, kernel)
     with jax.set_mesh(mesh):

@@ -52,6 +52,17 @@ def test_a_dimension_that_does_not_divide_stays_whole(mesh):
     assert spec("params/query/kernel", (8, 5), mesh) == P("fsdp", None)
 
 
+def test_a_dimension_of_two_names_is_split_over_both_axes_as_far_as_they_divide_it(mesh):
+    axes = ((r"output/kernel", (("heads", "embed"), None)), (r"norm/scale", (("heads", "mlp"),)))
+    assert spec("params/output/kernel", (8, 8), mesh, axes) == P(("tensor", "fsdp"), None)
+    assert spec("params/output/kernel", (6, 8), mesh, axes) == P("tensor", None)
+    assert spec("params/output/kernel", (5, 8), mesh, axes) == P(None, None)
+    flat = sharding.make_mesh(MeshSettings(data=2, fsdp=4))
+    assert spec("params/output/kernel", (8, 8), flat, axes) == P("fsdp", None)
+    with pytest.raises(ValueError, match="collide"):
+        spec("params/norm/scale", (8,), mesh, axes)
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "rules", "message"),
     [

@@ -17,6 +17,8 @@ from ugf_jax.models.fusion_block import HeadNorm
 from ugf_jax.models.linear import Linear
 from ugf_jax.models.places import place_features
 
+UNROLLED = 2  # blocks of the encoder that are compiled one after the other
+
 
 @dataclasses.dataclass(frozen=True)
 class MemorySettings:
@@ -150,7 +152,12 @@ class MemoryEncoder(nn.Module):
             images = jnp.pad(image_numbers(segments, releases), ((0, 0), (0, room)), constant_values=-1)
             images = jnp.where(images < 0, -1, images + jnp.arange(batch)[:, None] * (positions + 1)).reshape(-1, s.chunk)
             scan = nn.scan(
-                NeighbourBlock, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=nn.broadcast, length=s.depth
+                NeighbourBlock,
+                variable_axes={"params": 0},
+                split_rngs={"params": True},
+                in_axes=nn.broadcast,
+                length=s.depth,
+                unroll=UNROLLED,  # what the backward pass needs of them is not copied into one array
             )
             x, _ = scan(s, self.dtype, batch, name="blocks")(x, neighbours(images, s.chunk, batch))
             x = x.reshape(batch, positions + room, s.width)[:, :positions]

@@ -5,6 +5,7 @@ import functools
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.sharding import PartitionSpec as P
 
 from ugf_jax.models.linear import matmul
@@ -36,14 +37,11 @@ def token_losses(hidden: jax.Array, kernel: jax.Array, targets: jax.Array, chunk
       targets: int32 `[batch, positions]`.
       chunk: positions whose logits exist at one time, forwards and backwards; 0: all.
     """
-    positions = hidden.shape[1]
-    if not chunk or chunk >= positions:
-        return _losses(hidden, kernel, targets)
     mesh = jax.sharding.get_abstract_mesh()
     axes = [axis for axis in ROWS if axis in mesh.axis_names and axis not in mesh.manual_axes]
     if len(axes) < len(ROWS) or hidden.shape[0] % (mesh.shape[ROWS[0]] * mesh.shape[ROWS[1]]):
         return _in_chunks(hidden, kernel, targets, chunk)
-    # Each device gathers the head once, and its gradient is scattered once: left to the compiler, once a chunk.
+    # Each device gathers the head once, and its gradient is scattered once: left to the compiler, once a chunk or summed whole.
     spread = kernel.shape[0] % mesh.shape[WIDTH] == 0
     local = functools.partial(_with_whole_head, chunk=chunk, spread=spread)
     rows, head = P(ROWS), P(WIDTH if spread else None)
@@ -55,12 +53,16 @@ def _with_whole_head(hidden: jax.Array, kernel: jax.Array, targets: jax.Array, c
     kernel = jax.lax.pcast(kernel.astype(hidden.dtype), tuple(a for a in ROWS if not spread or a != WIDTH), to="varying")
     if spread:
         kernel = jax.lax.all_gather(kernel, WIDTH, tiled=True)
+        # The gradient lies likewise, devices' parts one after the other: else it is summed whole on each, and then cut.
+        kernel = with_layout_constraint(kernel, Layout(major_to_minor=(0, 1)))
     # Sent in the dtype of the computation; gradients of chunks are added up in float32.
     return _in_chunks(hidden, kernel.astype(jnp.float32), targets, chunk)
 
 
 def _in_chunks(hidden: jax.Array, kernel: jax.Array, targets: jax.Array, chunk: int) -> TokenLosses:
     positions = hidden.shape[1]
+    if not chunk or chunk >= positions:
+        return _losses(hidden, kernel, targets)
     room = -positions % chunk
 
     def cut(x: jax.Array) -> jax.Array:

@@ -6,6 +6,8 @@ replicated by oversight costs memory on every chip and nobody notices.
 """
 
 import dataclasses
+import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,8 +24,9 @@ from ugf_jax.errors import InputError
 AXES = ("data", "fsdp", "tensor")
 BATCH = P(("data", "fsdp"))
 
-# One row per kind of parameter: (pattern that its path ends with, logical name of each dimension).
-ParameterAxes = Sequence[tuple[str, tuple[str | None, ...]]]
+# One row per kind of parameter: (pattern that its path ends with, logical name of each dimension, or names).
+Dimension = str | tuple[str, ...] | None
+ParameterAxes = Sequence[tuple[str, tuple[Dimension, ...]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +97,8 @@ def path_name(path: Sequence[Any]) -> str:
 def partition_spec(name: str, shape: tuple[int, ...], axes: ParameterAxes, rules: Mapping[str, str | None], mesh: Mesh) -> P:
     """The partition of one array, from its path.
 
-    A dimension that its mesh axis does not divide stays whole: small projections (say, to five code channels) always do.
+    A dimension that its mesh axis does not divide stays whole: small projections (say, to five code channels) always do. One
+    with several names is split over the axis of the first, and each part over that of the next, as far as they divide it.
 
     Raises:
       ValueError: no pattern or several patterns match, the pattern has another number of dimensions, or two dimensions
@@ -109,16 +113,26 @@ def partition_spec(name: str, shape: tuple[int, ...], axes: ParameterAxes, rules
     pattern, names = matches[0]
     if len(names) != len(shape):
         raise ValueError(f"parameter {name} {shape}: row {pattern!r} names {len(names)} dimensions {names}")
-    unknown = [n for n in names if n is not None and n not in rules]
+    named = [n if isinstance(n, tuple) else () if n is None else (n,) for n in names]
+    unknown = [n for n in itertools.chain(*named) if n not in rules]
     if unknown:
         raise ValueError(
             f"parameter {name}: no sharding rule for logical axis {unknown[0]!r}; config.mesh.rules has {list(rules)}"
         )
-    wanted = [None if n is None else rules[n] for n in names]
-    used = [a for a in wanted if a is not None]
+    wanted = [[axis for n in own if (axis := rules[n])] for own in named]
+    used = list(itertools.chain(*wanted))
     if len(used) != len(set(used)):
         raise ValueError(f"parameter {name}: dimensions {names} collide on one mesh axis ({wanted})")
-    return P(*(a if a and size % mesh.shape[a] == 0 else None for a, size in zip(wanted, shape, strict=True)))
+    return P(*(_dividing(size, own, mesh) for own, size in zip(wanted, shape, strict=True)))
+
+
+def _dividing(size: int, axes: Sequence[str], mesh: Mesh) -> str | tuple[str, ...] | None:
+    """Those of the axes that divide a dimension, one within the other."""
+    found: tuple[str, ...] = ()
+    for axis in axes:
+        if mesh.shape[axis] > 1 or len(axes) == 1:
+            found += (axis,) if size % math.prod(mesh.shape[a] for a in (*found, axis)) == 0 else ()
+    return found if len(found) > 1 else found[0] if found else None
 
 
 def tree_shardings(tree: Any, axes: ParameterAxes, rules: Mapping[str, str | None], mesh: Mesh) -> Any:
