@@ -64,8 +64,9 @@ def test_the_message_says_which_there_are():
         parse("v9:1")
 
 
-@pytest.mark.parametrize("text", ["v4:8x4x4", "v5e:16x16", "v5p:8x8x8", "v6e:16x16", "tpu7x:4x4x4"])
+@pytest.mark.parametrize("text", ["v4:8x4x4", "v5e:2x4", "v5e:16x16", "v5p:8x8x8", "v6e:16x16", "tpu7x:4x4x4"])
 def test_what_is_launched_is_what_was_planned(text):
     ours, planned = parse(text), parse_topology(text)
     assert ours.devices == planned.devices
+    assert ours.hosts == planned.hosts
     assert ours.generation.most * ours.generation.devices == planned.chip.pod or planned.chip.pod == 0

@@ -1,6 +1,7 @@
 """What is sent: each collective once, over its axes, as often as it runs, on its network."""
 
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -24,6 +25,31 @@ def test_pieces_of_one_collective_count_once_and_run_with_their_loop(found):
     assert gather.hidden
     assert gather.computation == "body"
     assert gather.sent == pytest.approx(5 * 2 * 512 * 512 * 7 / 8)
+
+
+def test_one_that_is_begun_before_a_loop_and_carried_on_in_it_runs_once():
+    text = (EXCERPTS / "step.hlo").read_text()
+    begin = text.index("%start.1 (shard.2")
+    piece = text[begin : text.index("}\n\n", begin) + 3].replace(".2", ".9").replace("%start.1", "%start.9")
+    call = "  %begun = bf16[512,512]{1,0:T(8,128)(2,1)} fusion(%param.1), kind=kCustom, calls=%start.9\n"
+    head, entry, rest = text.partition("ENTRY %main (param.1: bf16[64,512]) -> bf16[64,512] {\n")
+
+    def gathers(text):
+        return [one for one in find_collectives(parse_program(text), MESH) if one.kind == "all-gather"]
+
+    (gather,) = gathers(head + piece + entry + call + rest)
+    assert (gather.size, gather.times, gather.hidden, gather.computation) == (2 * 512 * 512, 1, True, "main")
+    (gather,) = gathers(head + piece + entry + rest)
+    assert gather.times == 5
+
+
+def test_collectives_of_one_channel_are_several_if_their_shapes_differ():
+    text = (EXCERPTS / "step.hlo").read_text()
+    program = parse_program(text)
+    whole = [one for one in find_collectives(program, MESH) if one.kind == "all-reduce"]
+    shared = parse_program(re.sub(r"(= [^ ]+ all-reduce\(.*channel_id=)\d+", r"\g<1>1", text))
+    assert sorted(c.bytes for c in find_collectives(shared, MESH) if c.kind == "all-reduce") == sorted(c.bytes for c in whole)
+    assert len(whole) > 1
 
 
 def test_an_all_reduce_of_which_a_part_is_kept_is_a_reduce_scatter(found):

@@ -34,5 +34,5 @@ def test_by_default_shards_keep_enough_rows():
     found = dict(defaults(values, parse_topology("v5e:8x8")))
     assert found["mesh.fsdp"] == [8, 16, 32]
     assert found["model.remat"] == [True, False]
-    assert len(list(choices([(key, found[key]) for key in ("model.remat", "model.remat_keep")]))) == 4
+    assert len(list(choices([(key, found[key]) for key in ("model.remat", "model.remat_keep")]))) == 5
     assert found["data.rows"] == [64, 128, 256]

@@ -17,6 +17,7 @@ def test_a_topology_counts_devices_and_hosts():
     assert (slices.devices, slices.slice_devices, str(slices)) == (512, 256, "2 x v5e:16x16")
     assert parse_topology("tpu7x:4x4x4").devices == 128  # two devices a chip
     assert parse_topology("h100:16x8").hosts == 16
+    assert [parse_topology(f"v5e:{shape}").hosts for shape in ("1x1", "2x4", "4x4")] == [1, 1, 4]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,8 @@ def test_a_topology_counts_devices_and_hosts():
         ("v5e:4x4x4", 1, "v5e has 2 axes"),
         ("v5p:4x4", 1, "v5p has 3 axes"),
         ("v5e:32x16", 1, "512 chips; a slice of v5e has at most 256"),
+        ("v5e:3x5", 1, "15 devices are no whole hosts of 4"),
+        ("v5p:2x3x3", 1, "18 devices are no whole hosts of 4"),
         ("v5e:4x4", 0, "--slices is 0"),
         ("h100:4x8", 2, "slices are those of TPU"),
     ],

@@ -27,11 +27,14 @@ from ugf_jax.models.shared_codes import shared_table
 from ugf_jax.models.visible import IMPLEMENTATIONS, Visibility
 from ugf_jax.models.vision import Adapter, VisionSettings, VisionTower
 
-# What recomputed blocks keep: the results of attention, or of all products of activations with weights.
+# What recomputed blocks keep: the results of attention, of all products of activations with weights, or of both.
+_ATTENTION = jax.checkpoint_policies.save_only_these_names(SAVED)
+_PRODUCTS = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
 KEPT = {
     "nothing": jax.checkpoint_policies.nothing_saveable,
-    "attention": jax.checkpoint_policies.save_only_these_names(SAVED),
-    "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "attention": _ATTENTION,
+    "products": _PRODUCTS,
+    "both": jax.checkpoint_policies.save_from_both_policies(_ATTENTION, _PRODUCTS),
 }
 BELOW_ONE = ("from 0 to below 1", lambda x: 0 <= x < 1)
 

@@ -18,7 +18,7 @@ class Chip:
       memory_bandwidth: of HBM.
       link: one direction of one link to a neighbour (TPU), or of all links of a device together (NVLink).
       network: a device's share of what its host can send to other slices (TPU) or nodes (NVIDIA).
-      per_host: devices of a host.
+      per_host: devices of a host, of slices with several (see `Topology.host_devices`).
       clock: cycles a second, as the compiler counts them (TPU); see `timing`.
       per_package: JAX devices of what is sold as one chip.
       pod: most devices of one slice; 0 where there are no slices.
@@ -47,9 +47,9 @@ class Chip:
 # NVIDIA: data sheets of A100 80GB SXM, H100 SXM, H200 SXM and B200, dense figures; one 200 or 400 Gb/s adapter a device.
 _CHIPS = (
     Chip("v4", 32 * GIB, 275e12, 1228e9, 50e9, 6.25e9, 4, 1.049e9, pod=4096),
-    Chip("v5e", 16 * GIB, 197e12, 819e9, 50e9, 3.125e9, 8, 1.503e9, pod=256),
+    Chip("v5e", 16 * GIB, 197e12, 819e9, 50e9, 3.125e9, 4, 1.503e9, pod=256),
     Chip("v5p", 95 * GIB, 459e12, 2765e9, 100e9, 6.25e9, 4, 1.751e9, pod=6144),
-    Chip("v6e", 32 * GIB, 918e12, 1640e9, 100e9, 12.5e9, 8, 1.751e9, pod=256),
+    Chip("v6e", 32 * GIB, 918e12, 1640e9, 100e9, 12.5e9, 4, 1.751e9, pod=256),
     Chip("tpu7x", 96 * GIB, 1153.5e12, 3690e9, 50e9, 6.25e9, 8, 2.2e9, per_package=2, pod=18432),
     Chip("a100", 80e9, 312e12, 2039e9, 300e9, 25e9, 8),
     Chip("h100", 80e9, 989e12, 3350e9, 450e9, 50e9, 8),

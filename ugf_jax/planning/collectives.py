@@ -67,7 +67,8 @@ class Collective:
 def find_collectives(program: Program, mesh: Mapping[str, int], slices: int = 1) -> list[Collective]:
     """The collectives of a program.
 
-    An operation that is spread over several pieces of a loop is written several times with one channel, and counts once.
+    An operation that is spread over several others is written several times with one channel, and counts once: as often as the
+    piece that runs least, for one that is begun before a loop, carried on in it and ended behind it runs once.
 
     Args:
       program: compiled for one device a place of the mesh, in the mesh's order.
@@ -90,20 +91,26 @@ def find_collectives(program: Program, mesh: Mapping[str, int], slices: int = 1)
         hidden = hidden and SCATTERING not in computation
         made = dataclasses.replace(made, hidden=hidden)
         key = made.kind, _identity(one, computation, where, slices)
-        before = found.get(key)
-        if before is None or made.bytes > before.bytes:
-            found[key] = made
+        before = found.setdefault(key, made)
+        least, most = min(before, made, key=lambda c: c.times), max(before, made, key=lambda c: c.size)
+        found[key] = dataclasses.replace(
+            most, times=least.times, computation=least.computation, hidden=before.hidden or made.hidden
+        )
     return list(found.values())
 
 
 def _identity(one: Instruction, computation: str, where: str, slices: int) -> str:
-    """The same for all pieces of one collective: its channel; programs for several slices have one channel for all."""
+    """The same for all pieces of one collective: its channel, shape and groups.
+
+    Collectives of `shard_map` share one channel, and programs for several slices have one for all. What stands alone and waits
+    is in one piece.
+    """
     channel = one.attribute(r"channel_id=(\d+)")
-    if channel is None or one.opcode == "send":
+    waits = computation == where and one.opcode in ("all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
+    if channel is None or one.opcode == "send" or waits or SCATTERING in computation:
         return f"{computation}/{one.name}"
-    if slices == 1:
-        return channel
-    return f"{where}/{one.source or one.name}/{one.shape.partition('{')[0]}/{one.attribute('replica_groups=([^ ]*)')}"
+    alike = f"{one.shape.partition('{')[0]}/{one.attribute('replica_groups=([^ ]*)')}"
+    return f"{channel}/{alike}" if slices == 1 else f"{where}/{one.source or one.name}/{alike}"
 
 
 def _callers(program: Program) -> dict[str, str]:

@@ -53,6 +53,8 @@ def gradient_concerns(params: Any, collectives: Sequence[Collective]) -> list[st
                     sizes |= {2.0 * entries: name, 4.0 * entries: name}
     found = []
     for one in collectives:
+        if "jvp(" in one.source and "transpose(" not in one.source:
+            continue  # of the forward pass, and as large as a gradient by chance
         if one.kind == "all-reduce" and "fsdp" in one.axes and one.largest in sizes:
             found.append(
                 f"the whole gradient of {sizes[one.largest]} ({one.largest / 1e6:.0f} MB) is all-reduced over "

@@ -36,7 +36,7 @@ def defaults(values: ConfigDict, topology: Topology) -> Vary:
     if isinstance(model, ConfigDict) and "remat" in model:
         found.append(("model.remat", [True, False]))
         if "remat_keep" in model:
-            found.append(("model.remat_keep", ["nothing", "attention", "products"]))
+            found.append(("model.remat_keep", ["nothing", "attention", "products", "both"]))
     if key := ROWS.get(values.stage):
         found.append((key, [topology.devices * rows for rows in (1, 2, 4)]))
     return [(key, options) for key, options in found if options]

@@ -11,6 +11,7 @@ from ugf_jax.errors import InputError
 from ugf_jax.planning.chips import Chip, find_chip
 
 EXAMPLE = "want KIND:SHAPE, such as v5p:8x8x8, v5e:16x16 or h100:16x8 (nodes x GPUs of a node)"
+ALONE = 8  # chips of the largest host of v5e and v6e, which is a slice of its own
 # What keeps the compiler for TPU from looking for a TPU, on this machine and in the cloud.
 _OFFLINE = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -54,7 +55,13 @@ class Topology:
     @property
     def hosts(self) -> int:
         """Machines that must be fed."""
-        return max(self.devices // self.chip.per_host, 1)
+        return self.slices * max(self.slice_devices // self.host_devices, 1)
+
+    @property
+    def host_devices(self) -> int:
+        """JAX devices of one host; a slice of up to eight chips wired in a plane has one host only."""
+        alone = self.chip.tpu and len(self.shape) == 2 and self.slice_devices <= ALONE
+        return self.slice_devices if alone else self.chip.per_host
 
 
 def parse_topology(text: str, slices: int = 1) -> Topology:
@@ -77,7 +84,12 @@ def parse_topology(text: str, slices: int = 1) -> Topology:
         raise InputError(f"--topology is '{text}': {math.prod(shape)} chips; a slice of {chip.kind} has at most {chip.pod}")
     if not chip.tpu and slices > 1:
         raise InputError(f"--slices is {slices}; slices are those of TPU: want more nodes in --topology")
-    return Topology(chip, shape, slices)
+    found = Topology(chip, shape, slices)
+    if chip.tpu and found.slice_devices > found.host_devices and found.slice_devices % found.host_devices:
+        raise InputError(
+            f"--topology is '{text}': {found.slice_devices} devices are no whole hosts of {found.host_devices}; {EXAMPLE}"
+        )
+    return found
 
 
 def described_devices(topology: Topology) -> list[Any]:
