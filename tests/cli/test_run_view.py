@@ -19,6 +19,7 @@ def test_a_run_is_told_without_changing_it(tmp_path, capsys):
     (run / "checkpoints" / "40.tmp").mkdir()
     first = Goodput(run)
     first.resumed(0)
+    first.ready(1, {"imports": 1.5, "compile": 21.25})
     first.mark(50, saved=True)
     second = Goodput(run)
     second.resumed(40)
@@ -32,6 +33,8 @@ def test_a_run_is_told_without_changing_it(tmp_path, capsys):
         "2 starts, 45 steps",
         "killed",
         "hung: step",
+        "Seconds to the end of the first step",
+        "22.8",
         "checkpoints: 40\n",
         "stacks-0.txt",
         "train at step 40: loss 1.5",
@@ -39,6 +42,7 @@ def test_a_run_is_told_without_changing_it(tmp_path, capsys):
         assert words in out
     assert "validation at step 40: psnr 20.25" in out
     starts = json.loads((tmp_path / "out" / "results.json").read_text())["inspect"]["starts"]
+    assert [s["start_up"] for s in starts] == [{"imports": 1.5, "compile": 21.25}, {}]
     assert [(s["from"], s["to"], s["cause"], s["lost"]) for s in starts] == [(0, 50, "killed", 10), (40, 45, "hung: step", 0)]
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 

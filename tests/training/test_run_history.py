@@ -27,6 +27,8 @@ def workdir(tmp_path):
         for step in range(first + 1, last + 1):
             with run.section("step"):
                 clock.now += 1
+            if step == first + 1:
+                run.ready(step, {"imports": 2.0, "compile": 5.0})
             run.mark(step, saved=step == saved)
         return run
 
@@ -48,6 +50,7 @@ def test_every_start_tells_how_it_ended_and_what_was_lost(workdir):
     ]
     assert [a.seconds for a in attempts] == [35, 10, 20, 15]
     assert attempts[0].seconds_by_section["step"] == 30
+    assert attempts[2].start_up == {"imports": 2.0, "compile": 5.0}
 
 
 def test_the_summary_is_what_a_further_start_would_log(workdir):
@@ -65,6 +68,7 @@ def test_the_end_of_one_that_still_runs_is_not_told(tmp_path):
     Goodput(tmp_path).resumed(7)
     (attempt,) = read_run_history(tmp_path).attempts
     assert (attempt.first, attempt.last, attempt.cause, attempt.lost) == (7, 7, "", 0)
+    assert attempt.start_up == {}
 
 
 def test_other_folders_are_refused(tmp_path):

@@ -20,6 +20,11 @@ def show_run(workdir: epath.Path, history: RunHistory) -> None:
     attempts = history.attempts
     print(f"{workdir}: {len(attempts)} starts, {attempts[-1].last} steps")
     print_table("Starts", ("", "at (UTC)", "from step", "to step", "lasted", "ended", "steps lost"), _rows(attempts))
+    started = [(number, one.start_up) for number, one in enumerate(attempts, 1) if one.start_up]
+    if started:
+        parts = tuple(dict.fromkeys(part for _, one in started for part in one))
+        rows = [(f"{n}", f"{sum(one.values()):.1f}", *(f"{one.get(p, 0):.1f}" for p in parts)) for n, one in started]
+        print_table("Seconds to the end of the first step", ("start", "in all", *parts), rows)
     shown = [(name, f"{history.summary[name]:.1f}") for name in (*SECTIONS, "lost", "down") if history.summary[name]]
     print_table("Seconds", ("", ""), shown)
     print(f"\ngoodput {history.summary['goodput']:.1%}: steps that count, of all time that processes ran")
@@ -65,7 +70,14 @@ def newest(workdir: epath.Path) -> dict[str, dict[str, Any]]:
 def results(history: RunHistory) -> dict[str, Any]:
     """The same for `results.json`."""
     starts = [
-        {"from": a.first, "to": a.last, "seconds": round(a.seconds, 3), "cause": a.cause, "lost": a.lost}
+        {
+            "from": a.first,
+            "to": a.last,
+            "seconds": round(a.seconds, 3),
+            "cause": a.cause,
+            "lost": a.lost,
+            "start_up": a.start_up,
+        }
         for a in history.attempts
     ]
     return {"starts": starts, "seconds": history.summary}

@@ -4,7 +4,8 @@
   ugf train --config=experiments/clipart_tokenizer.py --workdir=runs/clipart --config.optimizer.learning_rate=3e-4
 
 The config is a Python file with `get_config()`; every key can be changed as `--config.group.key=value`. The work folder
-receives config.json, metrics.jsonl, samples/ (pictures), checkpoints/ and, at the end, results.json.
+receives config.json, metrics.jsonl, samples/ (pictures), checkpoints/, compiled/ (programs, read by a second start instead of
+compiled again) and, at the end, results.json.
 
 Where a run starts: a checkpoint in the work folder comes first, then config.resume (a work folder to take over whole), then
 config.init_from (one whose parameters to start from), then step 0. A run that was stopped, killed or preempted continues
@@ -31,6 +32,7 @@ from ugf_jax.cli import app
 from ugf_jax.errors import InputError, RetryError, UgfError
 from ugf_jax.json_files import write_json
 from ugf_jax.training import stages
+from ugf_jax.training.start_up import StartUp, process_age
 from ugf_jax.training.trainer import train
 
 # How long a process that has ended waits for the others to end: one that failed alone must not look alive for long.
@@ -59,8 +61,11 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     workdir = app.output_folder(values.workdir, "--workdir")
     join_processes(values, settings.heartbeat)
     use_compilation_cache(workdir)
+    start_up = StartUp(process_age)
+    start_up.done("imports")
     try:
-        summary = train(settings, stage_type.build(settings), stage_type.data(settings), workdir, values.allow_data_change)
+        stage, data = stage_type.build(settings), stage_type.data(settings)
+        summary = train(settings, stage, data, workdir, values.allow_data_change, start_up)
     except RetryError:
         raise  # all processes stop together
     except Exception as error:

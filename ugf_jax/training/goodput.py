@@ -71,6 +71,12 @@ class Goodput:
         if self.history:
             self.history.append(self.past[-1])
 
+    def ready(self, step: int, parts: dict[str, float]) -> None:
+        """Notes that the first step of this process is done, and what its start took (`StartUp.parts`)."""
+        self.step = step
+        if self.history:
+            self._record({"event": "ready", "step": step, "start_up": parts})
+
     def mark(self, step: int, saved: bool = False) -> None:
         """Notes that `step` was reached, if the last mark is old or the step was `saved`; for every log line and save."""
         self.step = step

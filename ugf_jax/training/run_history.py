@@ -29,6 +29,7 @@ class Attempt:
       seconds: from its start to its last sign of life.
       lost: steps that the next attempt took again.
       seconds_by_section: of `SECTIONS`.
+      start_up: seconds up to the end of its first step, by part; empty where it never came so far.
     """
 
     started: float
@@ -38,6 +39,7 @@ class Attempt:
     seconds: float
     lost: int
     seconds_by_section: dict[str, float]
+    start_up: dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,4 +81,5 @@ def _attempt(own: Sequence[dict[str, Any]], after: dict[str, Any] | None) -> Att
         seconds=last["time"] - start["time"],
         lost=max(reached - after["step"], 0) if after else 0,
         seconds_by_section=last.get("seconds", dict.fromkeys(SECTIONS, 0.0)),
+        start_up=next((line["start_up"] for line in own if "start_up" in line), {}),
     )

@@ -28,6 +28,7 @@ from ugf_jax.training.preemption import Preemption
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Stage
 from ugf_jax.training.start import find_start
+from ugf_jax.training.start_up import StartUp
 from ugf_jax.training.state import TrainState, init_state, make_step
 from ugf_jax.training.terms import check_terms
 from ugf_jax.training.watchdog import Watchdog
@@ -39,7 +40,12 @@ Init = Callable[[jax.Array, dict[str, jax.Array]], TrainState]
 
 
 def train(
-    settings: TrainSettings, stage: Stage, data: DataSource, workdir: epath.Path, allow_data_change: bool = False
+    settings: TrainSettings,
+    stage: Stage,
+    data: DataSource,
+    workdir: epath.Path,
+    allow_data_change: bool = False,
+    start_up: StartUp | None = None,
 ) -> dict[str, Any] | None:
     """Trains until `settings.steps`, from wherever `workdir` stands, and returns a summary (None if all steps were done).
 
@@ -49,6 +55,7 @@ def train(
       data: what it is trained on.
       workdir: receives `config.json`, `metrics.jsonl`, `samples/`, `checkpoints/`.
       allow_data_change: continue although the data are not those of the checkpoint.
+      start_up: what has passed before this call, where that is of interest.
 
     Raises:
       InputError: the config, the data or a checkpoint does not fit; nothing has been computed then. Also when
@@ -57,7 +64,7 @@ def train(
     """
     with contextlib.ExitStack() as opened:  # whatever ends the run, a save under way is finished
         try:
-            return _train(settings, stage, data, workdir, allow_data_change, opened)
+            return _train(settings, stage, data, workdir, allow_data_change, start_up or StartUp(), opened)
         except RetryError:
             raise  # all processes stop together
         except BaseException:
@@ -72,6 +79,7 @@ def _train(
     data: DataSource,
     workdir: epath.Path,
     allow_data_change: bool,
+    start_up: StartUp,
     opened: contextlib.ExitStack,
 ) -> dict[str, Any] | None:
     preemption = opened.enter_context(Preemption())
@@ -85,6 +93,7 @@ def _train(
         process = jax.process_index(), jax.process_count()
         loader = data.open(*process)
         specs = {bucket: batch_specs(loader, bucket, mesh) for bucket in loader.buckets}
+        start_up.done("data")
         optimizer = make_optimizer(settings.optimizer, settings.steps * stage.updates)
         any_batch = min(specs.values(), key=lambda arrays: sum(a.size for a in arrays.values()))
         init = functools.partial(init_state, stage, optimizer, settings.optimizer.ema_decay > 0)
@@ -102,6 +111,7 @@ def _train(
         if first_process:  # only now: a run that is refused must not change what the folder says of itself
             write_json(workdir / "config.json", config.to_json(settings))
 
+    start_up.done("state")
     log = MetricLog(workdir, settings.steps, tensorboard=settings.tensorboard, quiet=not first_process)
     log.resume(step)
     if step >= settings.steps:
@@ -122,6 +132,7 @@ def _train(
             check_terms(stage, state, first_batches(loader, specs, mesh) if stage.terms else [])
         evaluator = Evaluator(settings, stage, data.held_out(*process), mesh, log)
 
+    start_up.done("compile")
     schedule = make_schedule(settings.optimizer, settings.steps * stage.updates)
     meter = Meter(settings, stage, data.count, log, clock, schedule, flops, workdir)
 
@@ -145,6 +156,11 @@ def _train(
         with clock.section("step"):
             state, metrics = compiled[batch.bucket](state, arrays)  # returns at once; the device works on
             step += 1
+            if step == start.step + 1:
+                jax.block_until_ready(metrics)
+                start_up.done("first step")
+                clock.ready(step, start_up.parts)
+                log.note(str(start_up))
             meter.push(step, batch, metrics)  # reads the metrics of the step before
         last = step == settings.steps
         if last or step % settings.evaluation.every == 0:
