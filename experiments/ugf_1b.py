@@ -3,8 +3,9 @@
   ugf prepare 'shards/*.tar' data/coded --tokenize=runs/base_tokenizer --drop_pixels
   ugf train --config=experiments/ugf_1b.py --workdir=runs/ugf_1b
 
-The mesh is that of 256 chips: weights are split over 32 of them (64 rows each), and eight such groups share the batch. On
-another number of chips set `--config.mesh.fsdp`.
+The mesh is what plans found best (`docs/planning.md`): weights are split over 16 chips (128 rows each), and as many groups as
+there are share the batch. The rows are those of 256 chips of v5e, one each; elsewhere set `--config.data.rows`, to two rows a
+chip on v6e and four on v5p.
 """
 
 from ugf_jax.config import config_dict
@@ -16,7 +17,7 @@ def get_config(data="data/coded"):
     config = config_dict(Settings())
     config.steps = 100_000
     config.log_every = 50
-    config.mesh.data, config.mesh.fsdp = -1, 32
+    config.mesh.data, config.mesh.fsdp = -1, 16
 
     config.data.datasets = (data + "/train",)
     config.data.rows, config.data.length, config.data.auxiliary, config.data.pairs = 256, 2048, 4096, 8
@@ -32,7 +33,7 @@ def get_config(data="data/coded"):
     model.cross_every, model.grid, model.tied, model.embedding = 4, 16, True, 512
     model.memory.width, model.memory.heads, model.memory.depth = 1024, 8, 2
     model.memory.codes, model.memory.fsq_levels = 15_360, (8, 8, 8, 6, 5)
-    model.dtype, model.remat = "bfloat16", True
+    model.dtype = "bfloat16"
     config.objective.logits_chunk = 256
 
     config.optimizer.learning_rate = 3e-4

@@ -1,7 +1,8 @@
 """ugf plan: what a training step needs and gives on devices that are not there.
 
-  ugf plan --config=experiments/ugf_1b.py --topology=v5p:8x8x8
-  ugf plan --config=experiments/ugf_1b.py --topology=v5e:16x16 --slices=2 --config.mesh.fsdp=16
+  ugf plan --config=experiments/ugf_1b.py --topology=v5e:16x16
+  ugf plan --config=experiments/ugf_1b.py --topology=v5p:8x8x8 --config.data.rows=2048
+  ugf plan --config=experiments/ugf_1b.py --topology=v5e:16x16 --slices=2 --config.data.rows=512
   ugf plan --config=experiments/ugf_1b.py --topology=v5p:8x8x8 --sweep
   ugf plan --config=experiments/ugf_1b.py --topology=v5p:8x8x8 --vary=mesh.fsdp=16,32,64 --vary=model.remat=True,False
   ugf plan --config=experiments/small_detail.py --from=experiments/small_tokenizer.py --topology=v5e:2x2
