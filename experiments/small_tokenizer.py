@@ -6,7 +6,7 @@
 
 A master code is the mean colour of its patch: a small transformer learns what to draw from a fifth of the images that learned
 codes take, and a decoder turns the mosaic into edges. Four auxiliary codes for each 16×16 pixels add what it cannot know.
-The decoder learns from codes with the small mistakes that the transformer will make, the auxiliary from a few wrong ones as well.
+Auxiliary training sees a few wrong master codes, as the transformer will sometimes draw them.
 """
 
 from ugf_jax.config import config_dict
@@ -16,7 +16,7 @@ from ugf_jax.training.stages.tokenizer import Settings
 def get_config(data="data"):
     """About 2 million parameters in the master and 1.5 million in the auxiliary."""
     config = config_dict(Settings())
-    config.steps = 2000
+    config.steps = 800
     config.log_every = 50
 
     config.data.datasets = (data + "/shapes/train", data + "/clipart/train")
@@ -32,7 +32,7 @@ def get_config(data="data"):
 
     master, auxiliary = config.model.master, config.model.auxiliary
     master.size, master.patch, master.width, master.depth, master.heads = 192, 12, 192, 4, 6
-    master.encoder, master.quantizer.levels, master.mixing = "mean", (10, 10, 10), 0.7
+    master.encoder, master.quantizer.levels = "mean", (10, 10, 10)
     auxiliary.width, auxiliary.depth, auxiliary.heads, auxiliary.window = 128, 2, 4, 8
     auxiliary.groups = 4
     auxiliary.quantizer.levels = (8, 5, 5, 5)

@@ -9,7 +9,7 @@ import pytest
 
 from ugf_jax import config
 from ugf_jax.errors import InputError
-from ugf_jax.models.master import MasterSettings, ViTMaster, make_master, mean_colours, mix
+from ugf_jax.models.master import MasterSettings, ViTMaster, make_master, mean_colours
 from ugf_jax.models.quantizers import QuantizerSettings
 from ugf_jax.models.vqgan import VQGANSettings
 
@@ -46,27 +46,6 @@ def test_a_mean_colour_is_a_code_whatever_stands_beside_it():
     np.testing.assert_array_equal(mean_colours(around, 1, (2, 4, 2)).ravel(), [2 * 1, 2 * 2])
 
 
-def test_a_mixed_mean_lies_between_its_own_and_a_neighbours():
-    mean = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (3, 5, 6, 3)), jnp.float32)
-    mixed = np.asarray(mix(mean, 0.8, jax.random.key(1)))
-    padded = np.pad(mean, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    sides = [padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]]
-    parts = np.stack([(mixed - mean) / np.where(side == mean, np.inf, side - mean) for side in sides])  # of each colour
-    fits = (np.ptp(parts, axis=-1) < 1e-3) & (parts.mean(-1) > -1e-6) & (parts.mean(-1) < 0.8)
-    assert fits.any(0).all()  # all three colours are mixed by one part, with one neighbour
-    np.testing.assert_array_equal(mix(mean, 0.0, jax.random.key(1)), mean)
-    assert not np.array_equal(mix(mean, 0.8, jax.random.key(2)), mixed)
-
-
-def test_mixed_codes_are_painted_in_training_only_and_never_stored(low):
-    model = ViTMaster(dataclasses.replace(MEANS, mixing=1.0))
-    params = jax.tree.map(lambda p: p + 0.1 * jnp.cos(jnp.arange(p.size)).reshape(p.shape), model.init(jax.random.key(0), low))
-    plain, trained = model.apply(params, low), model.apply(params, low, jax.random.key(1))
-    np.testing.assert_array_equal(plain.index, trained.index)
-    np.testing.assert_array_equal(plain.recon, model.apply(params, plain.index, method="decode"))
-    assert not np.allclose(plain.recon, trained.recon)
-
-
 def test_an_encoder_of_means_has_nothing_to_learn(low):
     params = jax.eval_shape(make_master(MEANS).init, jax.random.key(0), low)["params"]
     assert set(params) == {"decoder", "head", "quantizer"}
@@ -99,7 +78,6 @@ def test_settings_that_do_not_fit_are_refused():
         ({"width": 100}, "config.width is 100; want a multiple of 4 x config.heads, 32"),
         ({"kind": "vqgan", "patch": 8}, "config.patch is 8; want 16"),
         ({"encoder": "mean"}, "config.encoder is mean; want config.kind vit, and config.quantizer fsq with 3 levels"),
-        ({"mixing": 0.5}, "config.mixing is 0.5 and config.encoder blocks; only means are mixed: want 0"),
         ({"kind": "vgg"}, "want it one of vit, vqgan"),
     ):
         with pytest.raises(InputError, match=message):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE, one_of, setting
+from ugf_jax.config import NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
 from ugf_jax.models.blocks import GridStack
 from ugf_jax.models.patches import OverlappingPatches, PatchEmbedding, split_patches
@@ -28,9 +28,6 @@ class MasterSettings:
     depth: int = setting(8, POSITIVE, "blocks in the encoder, and again in the decoder; even with windows")
     encoder: str = setting(
         "blocks", one_of("blocks", "mean"), "mean: a code is the mean colour of its patch; see `mean_colours`"
-    )
-    mixing: float = setting(
-        0.0, FRACTION, "encoder mean: part of a patch's mean that comes from a neighbour's in training, at most; see `mix`"
     )
     heads: int = setting(8, POSITIVE, "attention heads")
     window: int = setting(0, NOT_NEGATIVE, "codes a side of an attention window; 0 for the whole grid")
@@ -52,8 +49,6 @@ class MasterSettings:
             raise InputError(
                 f"{path}.encoder is mean; want {path}.kind vit, and {path}.quantizer fsq with 3 levels: of red, green and blue"
             )
-        if self.mixing and self.encoder != "mean":
-            raise InputError(f"{path}.mixing is {self.mixing} and {path}.encoder {self.encoder}; only means are mixed: want 0")
         check_heads(self.width, self.heads, path)
 
 
@@ -65,13 +60,7 @@ def check_heads(width: int, heads: int, path: str) -> None:
 
 @flax.struct.dataclass
 class MasterOutput:
-    """What a master tokenizer makes of a batch.
-
-    Attributes:
-      recon: float32 `[batch, size, size, 3]`; in training of mixed codes, where the settings say so.
-      index: int32 `[batch, grid, grid]`, never mixed.
-      loss: the quantizer's.
-    """
+    """Attributes: recon float32 `[batch, size, size, 3]`; index int32 `[batch, grid, grid]`; loss, the quantizer's."""
 
     recon: jax.Array
     index: jax.Array
@@ -93,42 +82,11 @@ def mean_colours(low: jax.Array, patch: int, levels: tuple[int, ...]) -> jax.Arr
     Returns:
       int32 `[batch, height / patch, width / patch]`, numbered as by `FSQ`: the first level counts ones.
     """
-    return nearest_codes(patch_means(low, patch), levels)
-
-
-def patch_means(low: jax.Array, patch: int) -> jax.Array:
-    """Means of the patches of `[batch, height, width, 3]`: float32 `[batch, height / patch, width / patch, 3]`."""
     patches = split_patches(low, patch)
-    return jnp.mean(patches.reshape(*patches.shape[:-1], patch**2, 3).astype(jnp.float32), axis=-2)
-
-
-def nearest_codes(mean: jax.Array, levels: tuple[int, ...]) -> jax.Array:
-    """Codes int32 `[...]` of colours float32 `[..., 3]` in [-1, 1]; see `mean_colours`."""
+    mean = jnp.mean(patches.reshape(*patches.shape[:-1], patch**2, 3).astype(jnp.float32), axis=-2)
     top = jnp.asarray(levels, jnp.float32) - 1
     digits = jnp.clip(jnp.round((mean + 1) / 2 * top), 0, top).astype(jnp.int32)
     return jnp.sum(digits * jnp.asarray(np.cumprod((1, *levels[:-1])), jnp.int32), axis=-1)
-
-
-def mix(mean: jax.Array, most: float, key: jax.Array) -> jax.Array:
-    """Mixes the mean of each patch with that of a random neighbour: what a transformer's small mistakes look like.
-
-    A transformer that draws codes one by one soon knows an object's colours and where it is, and only late how much of each
-    patch along an edge it covers. A decoder that has seen such mistakes draws the shape that was meant, which it can tell
-    from all of the object.
-
-    Args:
-      mean: float32 `[batch, rows, columns, 3]`.
-      most: the part that comes from the neighbour, at most. It is drawn from zero to an image's own bound, which is drawn
-        from zero to this, so that nearly pure images are seen as well.
-      key: random key.
-    """
-    bound_key, part_key, side_key = jax.random.split(key, 3)
-    bound = jax.random.uniform(bound_key, (mean.shape[0], 1, 1, 1), maxval=most)
-    part = bound * jax.random.uniform(part_key, (*mean.shape[:3], 1))
-    padded = jnp.pad(mean, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    sides = jnp.stack([padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]], axis=3)
-    side = jax.random.randint(side_key, (*mean.shape[:3], 1, 1), 0, 4)
-    return mean + part * (jnp.take_along_axis(sides, side, axis=3)[..., 0, :] - mean)
 
 
 class ViTMaster(nn.Module):
@@ -156,11 +114,8 @@ class ViTMaster(nn.Module):
     def __call__(self, low: jax.Array, key: jax.Array | None = None) -> MasterOutput:
         """Reconstructs `[batch, size, size, 3]` in [-1, 1], with gradients through the quantizer; `key` in training only."""
         if self.settings.encoder == "mean":
-            s = self.settings
-            mean = patch_means(low, s.patch)
-            index = nearest_codes(mean, s.quantizer.levels)
-            shown = index if key is None or not s.mixing else nearest_codes(mix(mean, s.mixing, key), s.quantizer.levels)
-            return MasterOutput(self.decode(shown), index, jnp.zeros(()))
+            index = mean_colours(low, self.settings.patch, self.settings.quantizer.levels)
+            return MasterOutput(self.decode(index), index, jnp.zeros(()))
         quantized = self.quantizer(self.encoder(self.embed(low)), None, key)
         return MasterOutput(self._paint(quantized.value), quantized.index[..., 0], quantized.loss)
 

@@ -67,7 +67,7 @@ class TokenizerOutput:
 
     Attributes:
       low: float32 `[batch, size, size, 3]`, the squashed image.
-      recon_low: the master's reconstruction of it, from its own codes (never random ones), not clipped.
+      recon_low: the master's reconstruction of it, from its own (never corrupted) codes, not clipped.
       levels: one `LevelOutput` per level, coarse to fine.
       recon: the finest level's reconstruction, `[batch, height, width, 3]`, not clipped.
       codes: of this batch.
