@@ -10,6 +10,7 @@ from ugf_jax.data.buckets import make_buckets
 from ugf_jax.data.collate import row_specs
 from ugf_jax.data.document_plan import RowShape
 from ugf_jax.data.preference_loader import pair_specs
+from ugf_jax.data.unitoken.loader import batch_specs as unitoken_specs
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.training import sharding
@@ -27,6 +28,8 @@ def batch_specs(settings: Any, start: FusionSettings | None = None) -> Specs:
     if settings.stage == "unified":
         data = settings.data
         return {n: ((data.rows, *s), t) for n, (s, t) in row_specs(data.shape, settings.model.memory.groups).items()}
+    if settings.stage == "unitoken":
+        return unitoken_specs(settings.data)
     if settings.stage == "reward" or (settings.stage == "rlhf" and settings.algorithm == "dpo"):
         assert start is not None
         return pair_specs(RowShape(settings.data.length, settings.data.auxiliary, 0), start.memory.groups, settings.data.pairs)

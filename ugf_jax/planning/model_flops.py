@@ -9,7 +9,7 @@ from ugf_jax.feedback.rlhf.settings import Settings as PolicySettings
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.planning.begin import Beginning
 from ugf_jax.training.flops import forward_flops
-from ugf_jax.training.stages import reward, unified
+from ugf_jax.training.stages import reward, unified, unitoken
 from ugf_jax.training.trainer import loss_arguments
 
 
@@ -24,9 +24,9 @@ def step_flops(beginning: Beginning, state: Any, batch: Any) -> float:
         return 0.0
     plain = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (state, batch))
     model: FusionSettings | None = None
-    if isinstance(settings, unified.Settings):
+    if isinstance(settings, (unified.Settings, unitoken.Settings)):
         model = dataclasses.replace(settings.model, attention="reference")
-        stage = unified.build(dataclasses.replace(settings, model=model))
+        stage = unified.build(dataclasses.replace(settings, model=model))  # type: ignore[arg-type]
     elif isinstance(settings, reward.Settings):
         assert beginning.start is not None
         model = dataclasses.replace(beginning.start.model, attention="reference")

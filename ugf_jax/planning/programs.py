@@ -169,4 +169,4 @@ def tokens_and_images(beginning: Beginning, batch: dict[str, Any]) -> tuple[int,
         pictures = settings.prompts.count * settings.sampler.samples
         return pictures * beginning.start.model.grid**2, pictures
     tokens = math.prod(batch["tokens"].shape)
-    return tokens, 0 if settings.stage == "unified" else 2 * batch["weights"].shape[0]
+    return tokens, 2 * batch["weights"].shape[0] if "weights" in batch else 0

@@ -12,7 +12,7 @@ from ugf_jax.planning.concerns import LEAST_ROWS
 from ugf_jax.planning.topology import Topology
 
 Vary = list[tuple[str, list[Any]]]  # key of the config, values to try
-ROWS = {"unified": "data.rows", "reward": "data.pairs", "rlhf": "prompts.count"}
+ROWS = {"unified": "data.rows", "unitoken": "data.rows", "reward": "data.pairs", "rlhf": "prompts.count"}
 
 
 def parse_vary(text: str) -> tuple[str, list[Any]]:

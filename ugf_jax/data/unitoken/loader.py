@@ -80,6 +80,16 @@ class UniTokenData:
         return self.images * self.vision.most_crops if self.vision else 0
 
 
+def batch_specs(settings: UniTokenData) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Global shape and dtype of every array of a batch."""
+    found = row_specs(settings.shape, settings.groups)
+    if settings.vision:
+        side = settings.vision.size
+        found["features"] = (settings.length,), np.int32
+        found["crops"] = (settings.crops, side, side, 3), np.uint8
+    return {name: ((settings.rows, *shape), dtype) for name, (shape, dtype) in found.items()}
+
+
 class UniTokenLoader:
     """Endless batches.
 
@@ -118,12 +128,7 @@ class UniTokenLoader:
 
     def specs(self, bucket: RowShape) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Global shape and dtype of every array of a batch."""
-        found = row_specs(bucket, self.settings.groups)
-        if self.settings.vision:
-            side = self.settings.vision.size
-            found["features"] = (bucket.length,), np.int32
-            found["crops"] = (self.settings.crops, side, side, 3), np.uint8
-        return {name: ((self.settings.rows, *shape), dtype) for name, (shape, dtype) in found.items()}
+        return batch_specs(self.settings)
 
     def summary(self) -> str:
         """One line for the log."""
