@@ -16,7 +16,7 @@ def test_a_topology_counts_devices_and_hosts():
     slices = parse_topology("v5e:16x16", slices=2)
     assert (slices.devices, slices.slice_devices, str(slices)) == (512, 256, "2 x v5e:16x16")
     assert parse_topology("tpu7x:4x4x4").devices == 128  # two devices a chip
-    assert parse_topology("h100:16x8").hosts == 16
+    assert (parse_topology("h100:16x8").hosts, parse_topology("h100:6x4").hosts) == (16, 6)
     assert [parse_topology(f"v5e:{shape}").hosts for shape in ("1x1", "2x4", "4x4")] == [1, 1, 4]
 
 

@@ -18,7 +18,7 @@ class Chip:
       memory_bandwidth: of HBM.
       link: one direction of one link to a neighbour (TPU), or of all links of a device together (NVLink).
       network: a device's share of what its host can send to other slices (TPU) or nodes (NVIDIA).
-      per_host: devices of a host, of slices with several (see `Topology.host_devices`).
+      per_host: devices of a host, in slices with several hosts (see `Topology.host_devices`).
       clock: cycles a second, as the compiler counts them (TPU); see `timing`.
       per_package: JAX devices of what is sold as one chip.
       pod: most devices of one slice; 0 where there are no slices.

@@ -60,7 +60,9 @@ class Topology:
     @property
     def host_devices(self) -> int:
         """JAX devices of one host; a slice of up to eight chips wired in a plane has one host only."""
-        alone = self.chip.tpu and len(self.shape) == 2 and self.slice_devices <= ALONE
+        if not self.chip.tpu:
+            return self.shape[1]
+        alone = len(self.shape) == 2 and self.slice_devices <= ALONE
         return self.slice_devices if alone else self.chip.per_host
 
 
