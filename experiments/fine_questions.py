@@ -41,10 +41,10 @@ def get_config(data="data/fine256"):
     config.checkpoint.every = 200
 
     model = config.model  # that of experiments/small_unified.py
-    model.width, model.depth, model.heads, model.cross_every, model.gate = 192, 6, 6, 3, 0.5
-    model.grid, model.tied, model.embedding = 12, True, 128
-    model.memory.width, model.memory.groups, model.memory.codes = 96, 4, 1000
-    model.code_levels = model.memory.fsq_levels = (8, 5, 5, 5)
+    model.width, model.depth, model.heads, model.cross_every, model.gate = 128, 4, 4, 2, 0.5
+    model.grid, model.cell_places, model.tied, model.embedding = 16, True, True, 128
+    model.memory.width, model.memory.groups, model.memory.codes = 64, 4, 1000
+    model.code_levels, model.memory.fsq_levels = (10, 10, 10), (8, 5, 5, 5)
 
     config.optimizer.kind = "muon"
     config.optimizer.learning_rate = 1e-3

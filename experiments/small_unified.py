@@ -14,9 +14,9 @@ from ugf_jax.training.stages.unified import Settings
 
 
 def get_config(data="data"):
-    """About 3.6 million parameters."""
+    """About 1.4 million parameters: on two CPU cores more pictures teach more than a larger model."""
     config = config_dict(Settings())
-    config.steps = 5000
+    config.steps = 3500
     config.log_every = 20
 
     config.data.datasets = tuple(f"{data}/coded/{name}/train" for name in ("s256", "s192", "s320", "clipart"))
@@ -39,9 +39,9 @@ def get_config(data="data"):
     config.checkpoint.every = 300
 
     model = config.model
-    model.width, model.depth, model.heads, model.cross_every, model.gate = 192, 6, 6, 3, 0.5
+    model.width, model.depth, model.heads, model.cross_every, model.gate = 128, 4, 4, 2, 0.5
     model.grid, model.cell_places, model.tied, model.embedding = 16, True, True, 128
-    model.memory.width, model.memory.groups, model.memory.codes = 96, 4, 1000
+    model.memory.width, model.memory.groups, model.memory.codes = 64, 4, 1000
     model.code_levels, model.memory.fsq_levels = (10, 10, 10), (8, 5, 5, 5)
 
     config.optimizer.kind = "muon"
