@@ -1,8 +1,8 @@
 """A language model that was imported learns to read images and to draw them.
 
   ugf import Llama-3.2-1B models/llama --image_tokenizer=runs/base
-  ugf prepare 'images/*.tar' data/llama --tokenize=runs/base --drop_pixels --text_tokenizer=models/llama/tokenizer.json
-  ugf train --config=experiments/imported.py:models/llama --workdir=runs/llama --config.data.datasets='("data/llama",)'
+  ugf prepare 'images/*.tar' data/imported --tokenize=runs/base --drop_pixels --text_tokenizer=models/llama/tokenizer.json
+  ugf train --config=experiments/imported.py:models/llama --workdir=runs/llama
 
 Sizes, ids and the text tokenizer are the model's own. What it could do before learns at a tenth of the rate of what is new.
 Without the name of a model: the sizes of the default.
@@ -26,7 +26,7 @@ def get_config(model=""):
         config.data.text_tokenizer = str(pathlib.Path(model) / TEXT)
     config.model.dtype, config.model.remat = "bfloat16", True
     config.steps = 100_000
-    config.data.datasets = ("data/imported/train",)
+    config.data.datasets = ("data/imported",)
     config.data.rows, config.data.length, config.data.auxiliary, config.data.pairs = 256, 2048, 8192, 8
     if not config.model.embedding:
         config.data.recipes.tasks.contrastive = config.objective.contrastive = 0.0

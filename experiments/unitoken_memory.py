@@ -14,11 +14,11 @@ from ugf_jax.training.optimizer import GroupSettings
 from ugf_jax.training.stages.unitoken import Settings
 
 
-def get_config(coded="data/unitoken/coded/train"):
+def get_config(coded="data/unitoken/coded"):
     """About 8 billion parameters."""
     config = config_dict(Settings())
     config.steps = 10_000
-    config.data.datasets = (coded,)
+    config.data.datasets, config.data.text_tokenizer = (coded,), "models/joined/tokenizer.json"
     config.data.auxiliary, config.data.groups = 4096, 4
     config.data.caption_dropout = 0.1
     config.model.cross_every = 4

@@ -57,6 +57,8 @@ def test_a_dry_run_says_all_and_writes_nothing(tmp_path, capsys):
         ((FOLDER / "llama-0", "out", f"--vision={FOLDER / 'llama-0'}"), "no vision tower of SigLIP in it"),
         ((FOLDER / "llama-0", "out", "--cross_every=3", TEXT), "--cross_every is 3; want a number that divides"),
         ((FOLDER / "chameleon-0", "out", "--cross_every=1", TEXT), "--cross_every without memory"),
+        ((FOLDER / "chameleon-0", "out", "--memory_width=8", TEXT), "--memory_width without memory"),
+        ((FOLDER / "llama-0", "out", "--memory_width=9", TEXT), "--memory.width is 9; want a multiple of --memory.heads, 4"),
         ((FOLDER / "llama-0", "out", "--dtype=int4"), "int4"),
         ((FOLDER / "llama-0", "out", "--size=64"), "--size is for an image tokenizer alone"),
     ],

@@ -80,6 +80,8 @@ def test_a_config_that_is_no_longer_true_is_not_repeated(model):
     other = dataclasses.replace(settings, model=dataclasses.replace(settings.model, rope_base=123.0))
     assert hf_config(settings, "x")["rope_parameters"]["rope_theta"] == 10_000.0
     assert hf_config(other, "x")["rope_theta"] == 123.0
+    trained = dataclasses.replace(settings.model, dropout=0.05, dtype="bfloat16", remat=True)  # how, not what
+    assert hf_config(dataclasses.replace(settings, model=trained), "x") == settings.imported
 
 
 @pytest.mark.parametrize("dtype", ["", "bfloat16"])
