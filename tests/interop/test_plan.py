@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import shutil
 
@@ -14,6 +15,10 @@ from ugf_jax.interop.plan import Additions, plan_import
 from ugf_jax.interop.source import Source, open_source
 from ugf_jax.models.memory import MemorySettings
 from ugf_jax.training.bundle import UniTokenSettings
+from ugf_jax.training.digests import named_leaves
+from ugf_jax.training.frozen import abstract_params
+from ugf_jax.training.stages import unitoken
+from ugf_jax.training.start import computation
 
 FOLDER = pathlib.Path(__file__).parent.parent / "fixtures" / "interop"
 
@@ -131,3 +136,20 @@ def test_a_tied_table_may_be_there_twice(tmp_path):
     plan = plan_import(Source(folder, source.config, tensors))
     plan.check()
     assert "not used: lm_head.weight (the table of embeddings again)" in plan.table()
+
+
+def test_the_published_sizes_are_those_of_the_stages():
+    """Chameleon-7B's and SigLIP-SO400M's config and shapes give the parameters that experiments/unitoken_stage1.py trains."""
+    trunk = {"model_type": "chameleon", "hidden_size": 4096, "intermediate_size": 11_008, "num_hidden_layers": 32}
+    trunk |= {"num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": 65_536, "rms_norm_eps": 1e-5}
+    seen = {"vision_model.embeddings.patch_embedding.weight": (1152, 3, 14, 14)}
+    seen |= {"vision_model.embeddings.position_embedding.weight": (729, 1152)}
+    seen |= {f"vision_model.encoder.layers.{n}.mlp.fc1.weight": (4304, 1152) for n in range(27)}
+    vision = Source(pathlib.Path("siglip"), {"model_type": "siglip"}, {name: Unread(shape) for name, shape in seen.items()})
+    source = Source(pathlib.Path("lumina"), trunk, {"lm_head.weight": Unread((65_536, 4096))})
+    plan, wanted = plan_import(source, vision=vision), unitoken.Settings()
+    assert plan.settings.vocabulary == wanted.vocabulary
+    assert computation(plan.settings.model) == computation(wanted.model)
+    shapes = {f"fusion/{name}": x.shape for name, x in named_leaves(abstract_params(wanted)).items()}
+    assert plan.shapes == shapes
+    assert sum(math.prod(shape) for shape in shapes.values()) > 7e9

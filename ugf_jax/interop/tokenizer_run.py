@@ -79,7 +79,7 @@ def import_image_tokenizer(
     # Codes that are at the mean of what they stand for already, and are not forgotten, stay where they are.
     still = dataclasses.replace(master, quantizer=dataclasses.replace(master.quantizer, decay=1.0, restart=0.0))
     model = TokenizerSettings(master=still, auxiliary=auxiliary or AuxiliarySettings())
-    settings = Settings(model=model, data=DataSettings(scales=((size, 16),)))
+    settings = Settings(model=model, data=DataSettings(scales=((size, 16),), patch=model.auxiliary.patch))
     config.parse(Settings, config.to_json(settings))  # says what does not go together
     stage = build(settings)
     image = jnp.zeros((1, 2 * model.auxiliary.patch, 2 * model.auxiliary.patch, 3), jnp.uint8)

@@ -87,15 +87,15 @@ def _checkpoints(workdir: str, key: str) -> epath.Path:
 def _check_model(settings: TrainSettings) -> None:
     """Refuses a model that computes something else from parameters of the same shapes."""
     model = getattr(settings, "model", None)
-    wanted = _computation(model) if isinstance(model, FusionSettings) else {}
-    found = _computation(read_settings(settings.init_from).model)
+    wanted = computation(model) if isinstance(model, FusionSettings) else {}
+    found = computation(read_settings(settings.init_from).model)
     for name, own in wanted.items():
         value = found.get(name)
         if own != value:
             raise InputError(f"config.model.{name} is {own}; the model in config.init_from, {settings.init_from}, has {value}")
 
 
-def _computation(model: FusionSettings) -> dict[str, Any]:
+def computation(model: FusionSettings) -> dict[str, Any]:
     """Settings that the shapes of parameters do not tell."""
     block, vision = model.block, model.vision
     names = ("heads", "kv_heads", "head_features", "qk_norm", "epsilon")
