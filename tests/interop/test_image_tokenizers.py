@@ -19,7 +19,7 @@ def imported(write):
     return {family: load_image_tokenizer(write(family)) for family in NAMES}
 
 
-SLOW = ("chameleon deep",)
+SLOW = ("chameleon deep", "chameleon wide", "janus deep", "janus wide")
 
 
 @pytest.mark.parametrize("family", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NAMES])
