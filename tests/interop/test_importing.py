@@ -291,7 +291,10 @@ def test_a_damaged_shard_is_one_line_that_names_it(interop_source, tmp_path, dam
 def test_a_model_with_an_image_tokenizer_is_complete_and_one_without_says_so(tiny_model, interop_source, tmp_path):
     bundle = load_bundle(tiny_model)
     images = ImageTokenizer(bundle.settings.tokenizer, bundle.variables["tokenizer"], 7)
-    plan = plan_import(open_source(interop_source("qwen2-1")), PLAIN)
+    source = open_source(interop_source("qwen2-1"))
+    plan = plan_import(source, dataclasses.replace(PLAIN, codes=images.settings.master.quantizer.codebook_size))
+    with pytest.raises(InputError, match=r"--image_tokenizer: has 16 master codes; .*qwen2-1 has ids for 1"):
+        plan_import(source, PLAIN).with_images(images)
     import_model(plan.with_images(images), tmp_path / "whole")
     import_model(plan, tmp_path / "text")
     whole, text = UnifiedModel.load(tmp_path / "whole"), UnifiedModel.load(tmp_path / "text")

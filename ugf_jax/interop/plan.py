@@ -81,7 +81,14 @@ class Plan:
     ready: AnyMapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def with_images(self, tokenizer: ImageTokenizer) -> "Plan":
-        """The same with an image tokenizer, so that the model can encode and draw."""
+        """The same with an image tokenizer, so that the model can encode and draw.
+
+        Raises:
+          InputError: it has other codes than the model has ids for.
+        """
+        codes, known = tokenizer.settings.master.quantizer.codebook_size, self.settings.vocabulary.codes
+        if codes != known:
+            raise InputError(f"--image_tokenizer: has {codes} master codes; {self.parts[0].source.path} has ids for {known}")
         variables = {f"tokenizer/{name}": np.asarray(x) for name, x in named_leaves(tokenizer.variables).items()}
         steps = {"tokenizer": tokenizer.step}
         settings = dataclasses.replace(
@@ -141,6 +148,8 @@ def plan_import(source: Source, additions: Additions | None = None, vision: Sour
             raise InputError(f"{source.path}: has a vision tower already; leave out {vision.path}")
         model = dataclasses.replace(model, vision=tower.tower_settings(seen, prefix))
     if kind == "chameleon":
+        if additions is not None:  # it has no token at which a document is embedded
+            additions = dataclasses.replace(additions, embedding=0)
         settings: BundleSettings = UniTokenSettings(vocabulary=_unitoken_ids(source), model=_with(model, additions))
     else:
         additions = additions or Additions()
