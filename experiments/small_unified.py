@@ -40,7 +40,7 @@ def get_config(data="data"):
 
     model = config.model
     model.width, model.depth, model.heads, model.cross_every, model.gate = 128, 4, 4, 2, 0.5
-    model.grid, model.cell_places, model.tied, model.embedding = 16, True, True, 128
+    model.grid, model.cell_places, model.prompt_mean, model.tied, model.embedding = 16, True, True, True, 128
     model.memory.width, model.memory.groups, model.memory.codes = 64, 4, 1000
     model.code_levels, model.memory.fsq_levels = (10, 10, 10), (8, 5, 5, 5)
 

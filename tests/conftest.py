@@ -70,7 +70,9 @@ def tiny_model(tmp_path_factory):
     settings = BundleSettings(
         tokenizer=tokenizer,
         vocabulary=VocabularySettings(text=TextTokenizer.load().size, sizes=8, codes=16),
-        model=FusionSettings(width=32, depth=2, heads=2, cross_every=1, gate=0.5, grid=2, memory=memory, embedding=8),
+        model=FusionSettings(
+            width=32, depth=2, heads=2, cross_every=1, gate=0.5, grid=2, memory=memory, embedding=8, prompt_mean=True
+        ),
         detail=DetailSettings(width=16, depth=2, heads=2, window=2),
         sampling=UnmaskSettings(steps=2),
         grids=((2, 2), (2, 4), (4, 2)),

@@ -41,6 +41,7 @@ CHANGES = {
         "head_features": 6,
         "depth": 2,
         "cell_places": True,
+        "prompt_mean": True,
     },
     "bfloat16": {"cross_every": 1, "qk_norm": "none", "dtype": "bfloat16", "depth": 1},
 }
@@ -125,7 +126,10 @@ def padded(arrays, start, end, padding=2):
 
 
 def with_room(cache, room):
-    return jax.tree.map(lambda x: np.pad(np.asarray(x), ((0, 0), (0, room), (0, 0))), cache)
+    def longer(layers):
+        return tuple(np.pad(np.asarray(x), ((0, 0), (0, room), (0, 0))) for x in layers)
+
+    return dataclasses.replace(cache, keys=longer(cache.keys), values=longer(cache.values))
 
 
 def decoded(case):

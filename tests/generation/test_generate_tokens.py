@@ -29,6 +29,7 @@ SETTINGS = FusionSettings(
     heads=4,
     kv_heads=2,
     cross_every=2,
+    prompt_mean=True,
     gate=0.7,
     grid=GRID,
     memory=MemorySettings(width=16, groups=2, codes=9, heads=2),
@@ -85,15 +86,15 @@ def batch_arrays(prompts, continuations, images):
             else:
                 layout.special(tokens.pop(0))
         after = layout.document("test")
-        cells = after.cells.copy()
-        for start in np.flatnonzero(after.tokens == WORDS.boi):
+        ids, cells = (np.concatenate([getattr(d, name) for d in (document, after)]) for name in ("tokens", "cells"))
+        for start in np.flatnonzero(ids == WORDS.boi):
             cells[start + 3 : start + 7] = np.arange(GRID * GRID)[: max(len(cells) - start - 3, 0)]
         shift = len(document)
         whole = dataclasses.replace(
             document,
-            tokens=np.concatenate([document.tokens, after.tokens]),
+            tokens=ids,
             kinds=np.concatenate([document.kinds, after.kinds]),
-            cells=np.concatenate([document.cells, cells]),
+            cells=cells,
             spans=document.spans
             + tuple(
                 dataclasses.replace(s, start=s.start + shift, end=s.end + shift, release=s.end + shift) for s in after.spans

@@ -21,6 +21,7 @@ SETTINGS = FusionSettings(
     heads=4,
     kv_heads=2,
     cell_places=True,
+    prompt_mean=True,
     cross_every=2,
     gate=0.7,
     grid=GRID,

@@ -139,7 +139,9 @@ def begin(
         return every.reshape(-1, *every.shape[2:])
 
     return Decoding(
-        cache=jax.tree.map(spread_heads, cache),
+        cache=dataclasses.replace(
+            jax.tree.map(spread_heads, dataclasses.replace(cache, said=None)), said=jax.tree.map(spread, cache.said)
+        ),
         seen=spread(before.segments > 0, 1),
         slot=jnp.int32(before.ids.shape[1]),
         pending=jnp.repeat(last.ids, samples),
@@ -188,7 +190,7 @@ def grow(state: Decoding, slots: int) -> Decoding:
 
     return dataclasses.replace(
         state,
-        cache=jax.tree.map(longer, state.cache),
+        cache=dataclasses.replace(jax.tree.map(longer, dataclasses.replace(state.cache, said=None)), said=state.cache.said),
         seen=longer(state.seen),
         tokens=longer(state.tokens),
         log_probabilities=longer(state.log_probabilities),
@@ -224,6 +226,8 @@ def _feed(
         guided = guide(logits, unconditional, how.guidance)
         logits = jnp.where(state.rows.in_image[:, None], guided, logits)
     active = every(state.rows.active)
+    if cache.said is not None and state.cache.said is not None:  # what a row that waits is fed again and again, it says once
+        cache = dataclasses.replace(cache, said=jnp.where(active[:, None], cache.said, state.cache.said))
     return logits, dataclasses.replace(
         state, cache=cache, seen=seen | (here & active[:, None]), slot=state.slot + 1, positions=positions + active
     )

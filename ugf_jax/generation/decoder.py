@@ -18,6 +18,7 @@ from ugf_jax.models import rope
 from ugf_jax.models.fusion import Continuous, FusionSettings, Tokens
 from ugf_jax.models.kernels.per_device import platform
 from ugf_jax.models.linear import matmul
+from ugf_jax.models.prompt_mean import counted, mean_words, running_sums
 from ugf_jax.models.visible import Visibility, attend
 
 Attention = Callable[[int, jax.Array, jax.Array, jax.Array], jax.Array]  # (layer, query, key, value)
@@ -26,7 +27,7 @@ Look = Callable[[int, jax.Array], jax.Array]  # (number of the cross-attention, 
 
 @flax.struct.dataclass
 class Cache:
-    """Keys and values of each layer, `[rows · kv heads, slots, features]`.
+    """Keys and values of each layer, `[rows · kv heads, slots, features]`, and sums over words, `[rows, width + 1]`.
 
     What a step reads of a head is one block. Rows and heads are one axis: where an axis has length 1, XLA copies the whole
     cache in every step (CPU, jax 0.10: a batch of one took three times as long).
@@ -34,6 +35,7 @@ class Cache:
 
     keys: tuple[jax.Array, ...]
     values: tuple[jax.Array, ...]
+    said: jax.Array | None
 
 
 def prefill(
@@ -70,8 +72,13 @@ def prefill(
         seen = Visibility(everywhere, tokens.positions, jnp.ones_like(memory.releases), memory.releases)
         return attend(query, key, value, seen, settings.attention)
 
-    x = _layers(settings, weights, tokens, attention, look, tokens.ids.shape[0] if memory is not None else 0, continuous)
-    return x, Cache(tuple(keys), tuple(values))
+    sums = None
+    if weights.prompt is not None:
+        told = tokens.cells if continuous is None else continuous.no_words(tokens.cells)
+        sums = running_sums(weights.embed[tokens.ids], told, tokens.positions)
+    looking = tokens.ids.shape[0] if memory is not None else 0
+    x = _layers(settings, weights, tokens, sums, attention, look, looking, continuous)
+    return x, Cache(tuple(keys), tuple(values), None if sums is None else sums[:, -1])
 
 
 def step(
@@ -90,7 +97,7 @@ def step(
       settings: of the model.
       weights: from `decode_weights`.
       cache: keys and values so far.
-      tokens: `[rows, 1]`; segments are not read.
+      tokens: `[rows, 1]`; segments are not read. A token at position 0 begins a document anew.
       slot: int32 scalar, where keys and values of these tokens go.
       seen: bool `[rows, slots]`, what each row sees, this slot included.
       memory: auxiliary memory; consecutive rows may share one.
@@ -113,24 +120,33 @@ def step(
         positions = tokens.positions[: query.shape[0]].reshape(shared.shape[0], -1)
         return _attend_few(shared, key, value, positions[..., None] >= memory.releases[:, None]).reshape(query.shape)
 
+    sums = None
+    if cache.said is not None:
+        sums = jnp.where(tokens.positions == 0, 0, cache.said)[:, None] + counted(weights.embed[tokens.ids], tokens.cells)
     looking = tokens.ids.shape[0] if looking is None else looking
-    x = _layers(settings, weights, tokens, attention, look, looking if memory is not None else 0)
-    return x[:, 0], Cache(tuple(keys), tuple(values))
+    x = _layers(settings, weights, tokens, sums, attention, look, looking if memory is not None else 0)
+    return x[:, 0], Cache(tuple(keys), tuple(values), None if sums is None else sums[:, 0])
 
 
 def _layers(
     settings: FusionSettings,
     weights: DecodeWeights,
     tokens: Tokens,
+    sums: jax.Array | None,
     attention: Attention,
     look: Look,
     looking: int,
     continuous: Continuous | None = None,
 ) -> jax.Array:
-    """Hidden states after the final norm; the first `looking` rows look at auxiliary memory."""
+    """Hidden states after the final norm; the first `looking` rows look at auxiliary memory.
+
+    `sums` are those over the words so far, `[rows, positions, width + 1]`, where the model tells their mean.
+    """
     x = weights.embed[tokens.ids]
     if weights.places is not None:
         x = (x + weights.places[tokens.cells]).astype(x.dtype)
+    if sums is not None and weights.prompt is not None:
+        x = (x + matmul(mean_words(sums, tokens.cells), weights.prompt)).astype(x.dtype)
     if continuous is not None:
         x = continuous.put_into(x)
     angle = rope.angles(tokens.positions, settings.block.head_features, settings.rope_base, settings.rope_scaling)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.models.places import cell_places, place_features
+from ugf_jax.models.prompt_mean import SHARE
 
 Norm = tuple[jax.Array, ...]  # (), (scale,) or (scale, bias)
 
@@ -82,6 +83,7 @@ class DecodeWeights:
     Attributes:
       embed: `[vocabulary, width]`.
       places: what the cell of a token adds to that, `[cells + 1, width]`, the last row for none; None: nothing.
+      prompt: `[width, width]`, what the mean of the words before adds to a code; None: nothing.
       groups: blocks of each group and, where there is memory, the cross-attention after them.
       norm: float32 `[width]`.
       head: `[width, vocabulary]`.
@@ -89,6 +91,7 @@ class DecodeWeights:
 
     embed: jax.Array
     places: jax.Array | None
+    prompt: jax.Array | None
     groups: tuple[tuple[tuple[BlockWeights, ...], CrossWeights | None], ...]
     norm: jax.Array
     head: jax.Array
@@ -106,7 +109,8 @@ def decode_weights(settings: FusionSettings, params: Mapping[str, Any]) -> Decod
     table = params["embed"]["embedding"]
     head = table.T if settings.tied else params["head"]
     places = _places(settings.grid) @ params["cell_place"]["kernel"] if settings.cell_places else None
-    return DecodeWeights(table.astype(dtype), places, tuple(groups), params["norm"]["scale"], head.astype(dtype))
+    prompt = SHARE * params["prompt"]["kernel"] if settings.prompt_mean else None
+    return DecodeWeights(table.astype(dtype), places, prompt, tuple(groups), params["norm"]["scale"], head.astype(dtype))
 
 
 def head_norm(x: jax.Array, norm: Norm, epsilon: float) -> jax.Array:

@@ -158,8 +158,9 @@ def family(settings: FusionSettings, path: str) -> str:
     Raises:
       InputError: there is none.
     """
-    if settings.cell_places or settings.code_levels:
-        raise InputError(f"{path}: model.cell_places or model.code_levels is set; no model of transformers knows them")
+    own = [name for name in ("cell_places", "prompt_mean", "code_levels") if getattr(settings, name)]
+    if own:
+        raise InputError(f"{path}: model.{own[0]} is set; no model of transformers knows it")
     kind = {"rms": "qwen3", "layer": "chameleon", "none": "llama"}[settings.qk_norm]
     if kind == "llama" and settings.query_bias and not settings.output_bias and not settings.mlp_bias:
         return "qwen2"

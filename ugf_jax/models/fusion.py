@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
-from ugf_jax.models import rope
+from ugf_jax.models import prompt_mean, rope
 from ugf_jax.models.blocks import RMSNorm, hidden_size
 from ugf_jax.models.constrain import constrain_rows, look_up
 from ugf_jax.models.fusion_block import BlockShape, FusionGroup, Memory, memory_visibility
@@ -59,6 +59,7 @@ class FusionSettings:
     tied: bool = setting(False, doc="the embedding table is the output head too")
     code_levels: tuple[int, ...] = setting((), ("2 or more", lambda x: x >= 2), "FSQ levels: codes share parts; empty: none")
     cell_places: bool = setting(False, doc="a master token's embedding tells its cell, so that nobody has to count tokens")
+    prompt_mean: bool = setting(False, doc="a master token's embedding tells the mean of the words before; see `prompt_mean`")
     dropout: float = setting(0.0, BELOW_ONE, "of what each layer adds")
     cross_every: int = setting(4, NOT_NEGATIVE, "blocks between two cross-attentions into memory; 0: no memory")
     gate: float = setting(0.0, doc="where the gates of the cross-attentions start; 0 leaves a pretrained model as it was")
@@ -144,6 +145,10 @@ class Continuous:
         chosen = jnp.take_along_axis(self.values.astype(x.dtype), jnp.maximum(self.sources, 0)[..., None], axis=1)
         return jnp.where(self.sources[..., None] >= 0, chosen, x)
 
+    def no_words(self, cells: jax.Array) -> jax.Array:
+        """Cells `[batch, positions]` that are not -1 where features stand, whose tokens are not words to be told of."""
+        return jnp.where(self.sources >= 0, 0, cells)
+
 
 class FusionTransformer(nn.Module):
     """Tokens and auxiliary memory to hidden states, logits and contrastive embeddings.
@@ -172,6 +177,8 @@ class FusionTransformer(nn.Module):
             self.code_parts = self.param("code_parts", nn.initializers.normal(0.02), (sum(s.code_levels), s.width), jnp.float32)
         if s.cell_places:
             self.cell_place = Linear(s.width, kernel_init=nn.initializers.zeros)
+        if s.prompt_mean:
+            self.prompt = Linear(s.width, kernel_init=nn.initializers.zeros)
         self.norm = RMSNorm(s.epsilon, jnp.dtype(s.dtype))
         if not s.tied:
             self.head = self.param("head", nn.initializers.normal(s.width**-0.5), (s.width, self.vocabulary), jnp.float32)
@@ -203,9 +210,13 @@ class FusionTransformer(nn.Module):
         s = self.settings
         dtype = jnp.dtype(s.dtype)
         place = place_features(cell_places(tokens.cells, s.grid))
-        x = look_up(self._table(), tokens.ids)
+        x = words = look_up(self._table(), tokens.ids)
         if s.cell_places:
             x = x + self.cell_place(place)
+        if s.prompt_mean:
+            told = tokens.cells if continuous is None else continuous.no_words(tokens.cells)
+            sums = prompt_mean.running_sums(words, told, tokens.positions)
+            x = x + prompt_mean.SHARE * self.prompt(prompt_mean.mean_words(sums, tokens.cells))
         x = x.astype(dtype)
         if continuous is not None:
             x = continuous.put_into(x)

@@ -61,7 +61,7 @@ FUSION: ParameterAxes = (
     (r"(query_norm|key_norm)/head_(scale|bias)", (None, "heads", None)),
     (r"embed/embedding", ("vocabulary", "embed")),
     (r"code_parts", (None, "embed")),
-    (r"cell_place/kernel", (None, None)),
+    (r"(cell_place|prompt)/kernel", (None, None)),
     (r"head", ("embed", "vocabulary")),
     (r"(embed_image|embed_text)/kernel", ("embed", None)),
     (r"contrast", (None,)),
