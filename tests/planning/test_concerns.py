@@ -53,12 +53,17 @@ def test_what_lies_whole_on_every_device_is_named(mesh):
 
 def test_a_gradient_summed_whole_is_named(mesh):
     params = parameters(mesh, table=((2176, 512), (None, "fsdp")), kernel=((2, 256, 512), (None, "fsdp")))
-    summed = dataclasses.replace(GATHER, kind="all-reduce", axes=("data", "fsdp"), largest=4.0 * 2176 * 512, times=1)
+    summed = dataclasses.replace(
+        GATHER, kind="all-reduce", axes=("data", "fsdp"), largest=4.0 * 2176 * 512, times=1, shape=(2176, 512)
+    )
     (text,) = gradient_concerns(params, [summed])
     assert "whole gradient of table (4 MB)" in text
     assert "data x fsdp" in text
-    layer = dataclasses.replace(summed, largest=2.0 * 256 * 512)  # of one scanned layer, in bfloat16
+    layer = dataclasses.replace(summed, largest=2.0 * 256 * 512, shape=(512, 256))  # of one scanned layer, transposed
     assert "kernel" in gradient_concerns(params, [layer])[0]
+    forward = dataclasses.replace(summed, source="jit(step)/jvp()/reduce_sum")
+    of_its_size = dataclasses.replace(summed, shape=(1088, 1024))
+    assert gradient_concerns(params, [forward, of_its_size]) == []
     scattered = dataclasses.replace(summed, kind="reduce-scatter")
     over_data = dataclasses.replace(summed, axes=("data",))
     assert gradient_concerns(params, [scattered, over_data]) == []

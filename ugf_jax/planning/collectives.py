@@ -37,6 +37,7 @@ class Collective:
       largest: bytes of the largest array in it (several may be joined into one).
       computation: of the program's text, where it runs.
       members: numbers in the mesh's order of one of its groups.
+      shape: of the largest array.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Collective:
     largest: float
     computation: str
     members: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
 
     @property
     def bytes(self) -> float:
@@ -156,6 +158,7 @@ def _collective(
         max(sizes),
         computation,
         tuple(groups[0].tolist()),
+        max(one.arrays, key=lambda array: array[0] * math.prod(array[1]))[1],
     )
 
 

@@ -44,23 +44,28 @@ def layout_concerns(params: Any, mesh: Mapping[str, int]) -> list[str]:
 
 def gradient_concerns(params: Any, collectives: Sequence[Collective]) -> list[str]:
     """About gradients that are summed whole over `fsdp`, where each device needs only its part of them."""
-    sizes: dict[float, str] = {}
+    names: dict[tuple[int, ...], str] = {}
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         if x.sharding.shard_shape(x.shape) != x.shape:
-            name = path_name(path)
-            for entries in {math.prod(x.shape), math.prod(x.shape[1:])}:  # of all scanned layers, or of one
-                if entries >= 1 << 14:
-                    sizes |= {2.0 * entries: name, 4.0 * entries: name}
+            for shape in (x.shape, x.shape[1:]):  # of all scanned layers, or of one
+                if math.prod(shape) >= 1 << 14:
+                    names[_dimensions(shape)] = path_name(path)
     found = []
     for one in collectives:
         if "jvp(" in one.source and "transpose(" not in one.source:
-            continue  # of the forward pass, and as large as a gradient by chance
-        if one.kind == "all-reduce" and "fsdp" in one.axes and one.largest in sizes:
+            continue  # of the forward pass, and shaped like a gradient by chance
+        name = names.get(_dimensions(one.shape))
+        if one.kind == "all-reduce" and "fsdp" in one.axes and name:
             found.append(
-                f"the whole gradient of {sizes[one.largest]} ({one.largest / 1e6:.0f} MB) is all-reduced over "
+                f"the whole gradient of {name} ({one.largest / 1e6:.0f} MB) is all-reduced over "
                 f"{' x '.join(one.axes)}, {one.times} times a step, where a reduce-scatter was meant ({_short(one.source)})"
             )
     return found
+
+
+def _dimensions(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape whatever the order of its dimensions."""
+    return tuple(sorted(size for size in shape if size > 1))
 
 
 def memory_concerns(total: float, room: float) -> list[str]:
