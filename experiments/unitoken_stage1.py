@@ -32,5 +32,6 @@ def get_config(records="data/unitoken/stage1.jsonl"):
         r"^(embed|layers|norm|head)(/|$)": config_dict(GroupSettings(learning_rate_scale=0.0)),
     }
     config.mesh.data, config.mesh.fsdp = 1, -1
+    config.objective.image = 0.0  # captions only: nothing is drawn
     config.objective.logits_chunk = 256
     return config

@@ -108,7 +108,9 @@ def second():
 @pytest.mark.slow
 def test_the_first_stage_trains_tower_and_adapter_alone(second):
     """From a trained transformer, as in the original: a fresh one passes nothing on from token to token."""
-    settings = tiny(experiment("unitoken_stage1"))
+    values = experiment("unitoken_stage1")
+    values.objective.image = 1.0  # the batch here draws, too
+    settings = tiny(values)
     losses, before, after = train(settings, 15, lambda fresh: {**second[3], **{n: fresh[n] for n in ("vision", "adapter")}})
     trained = changed(before, after)
     assert {name.split("/")[0] for name in trained} == {"vision", "adapter"}
@@ -149,6 +151,8 @@ def test_hyperparameters_are_those_of_the_original():
             1e-5,
             0.05,
         )
+        assert (settings.objective.joint, settings.objective.text) == (True, 1.0)
+        assert settings.objective.image == float(name != "1")  # captions alone draw nothing, and a term without data is refused
         assert settings.steps == documents // 128
         assert optimizer.warmup_steps == settings.steps // 100
 
