@@ -25,7 +25,9 @@ AGAIN = flags.DEFINE_integer("again", 2, "Starts after the first; the quickest i
 
 def start(workdir: str, steps: int, train_flags: list[str]) -> dict[str, float]:
     """Trains up to a step and returns what the start took, by part (`ugf_jax.training.start_up`)."""
-    command = [sys.executable, "-m", "ugf_jax.cli.train", f"--workdir={workdir}", f"--config.steps={steps}", *train_flags]
+    # A schedule that depends on the number of steps would make each start another program.
+    flags_of_this = [f"--workdir={workdir}", f"--config.steps={steps}", "--config.optimizer.schedule=constant"]
+    command = [sys.executable, "-m", "ugf_jax.cli.train", *train_flags, *flags_of_this]
     environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     lines = [json.loads(line) for line in (pathlib.Path(workdir) / "runs.jsonl").read_text().splitlines()]
