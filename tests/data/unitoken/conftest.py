@@ -1,5 +1,6 @@
 """A small vocabulary and a small text tokenizer with Chameleon's structure."""
 
+import itertools
 import json
 
 import pytest
@@ -45,3 +46,17 @@ def text_file(tmp_path_factory):
 @pytest.fixture(scope="session")
 def text(text_file):
     return TextTokenizer.load(text_file)
+
+
+@pytest.fixture(scope="session")
+def take():
+    """`take(loader, count, start=0)`: arrays of so many batches."""
+
+    def take(loader, count, start=0):
+        stream = loader.iterate(start)
+        try:
+            return [batch.arrays for batch in itertools.islice(stream, count)]
+        finally:
+            stream.close()
+
+    return take

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import itertools
 
 import numpy as np
 import pytest
@@ -42,15 +41,7 @@ def settings(records):
     return UniTokenData(datasets=(records,), rows=4, length=48, vision=VISION, threads=1)
 
 
-def take(loader, count, start=0):
-    stream = loader.iterate(start)
-    try:
-        return [batch.arrays for batch in itertools.islice(stream, count)]
-    finally:
-        stream.close()
-
-
-def test_batches_have_their_specs_and_an_epoch_every_record_once(settings, words):
+def test_batches_have_their_specs_and_an_epoch_every_record_once(settings, words, take):
     loader = UniTokenLoader(dataclasses.replace(settings, rows=5), words)
     batches = take(loader, 2)
     specs = loader.specs(loader.buckets[0])
@@ -65,7 +56,7 @@ def test_batches_have_their_specs_and_an_epoch_every_record_once(settings, words
         assert (batch["features"][batch["tokens"] == words.newline] == -1).all()
 
 
-def test_hosts_read_slices_of_the_same_batch_from_any_step(settings, words):
+def test_hosts_read_slices_of_the_same_batch_from_any_step(settings, words, take):
     whole = take(UniTokenLoader(settings, words), 3)
     parts = [take(UniTokenLoader(settings, words, i, 2), 2, start=1) for i in range(2)]
     for step in range(2):
@@ -73,7 +64,7 @@ def test_hosts_read_slices_of_the_same_batch_from_any_step(settings, words):
             np.testing.assert_array_equal(x, np.concatenate([part[step][name] for part in parts]))
 
 
-def test_prompts_are_dropped_for_guidance(settings, words):
+def test_prompts_are_dropped_for_guidance(settings, words, take):
     loader = UniTokenLoader(dataclasses.replace(settings, caption_dropout=0.5), words)
     first = np.concatenate([b["tokens"][:, 0] for b in take(loader, 10)])
     assert set(first) <= {words.bos}  # pre-tokenised records do not tell what is a prompt
@@ -81,7 +72,7 @@ def test_prompts_are_dropped_for_guidance(settings, words):
     assert UniTokenLoader(always, words).identity != loader.identity
 
 
-def test_prepared_datasets_bring_memory(tmp_path, words, text_file):
+def test_prepared_datasets_bring_memory(tmp_path, words, text_file, take):
     def record(i):
         data = io.BytesIO()
         Image.fromarray(np.full((20, 30, 3), 9 * i, np.uint8)).save(data, "PNG")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import itertools
 
 import numpy as np
 import pytest
@@ -54,14 +53,6 @@ def settings(files):
     )
 
 
-def take(loader, count, start=0):
-    stream = loader.iterate(start)
-    try:
-        return [batch.arrays for batch in itertools.islice(stream, count)]
-    finally:
-        stream.close()
-
-
 def size_of(document):
     return DocumentSize(len(document), document.auxiliary, 0 if document.crops is None else len(document.crops))
 
@@ -90,7 +81,7 @@ def pieces(batch):
             )
 
 
-def test_each_document_is_what_it_is_in_a_row_of_its_own_and_none_is_lost(settings, words):
+def test_each_document_is_what_it_is_in_a_row_of_its_own_and_none_is_lost(settings, words, take):
     loader = UniTokenLoader(settings, words)
     packed = [piece for batch in take(loader, loader.batches_per_epoch) for piece in pieces(batch)]
     alone = UniTokenLoader(dataclasses.replace(settings, packed=False), words)
@@ -104,7 +95,7 @@ def test_each_document_is_what_it_is_in_a_row_of_its_own_and_none_is_lost(settin
     assert "documents a row" in loader.summary()
 
 
-def test_rows_stay_within_what_they_have_room_for(settings, words):
+def test_rows_stay_within_what_they_have_room_for(settings, words, take):
     loader = UniTokenLoader(settings, words)
     for batch in take(loader, loader.batches_per_epoch):
         assert {n: x.shape for n, x in batch.items()} == {n: shape for n, (shape, _) in loader.specs(loader.buckets[0]).items()}
@@ -113,7 +104,7 @@ def test_rows_stay_within_what_they_have_room_for(settings, words):
         assert batch["features"].max() < settings.crops * VISION.grid**2
 
 
-def test_hosts_read_slices_of_the_same_batch_from_any_step(settings, words):
+def test_hosts_read_slices_of_the_same_batch_from_any_step(settings, words, take):
     whole = take(UniTokenLoader(settings, words), 4)
     parts = [take(UniTokenLoader(settings, words, i, 2), 3, start=1) for i in range(2)]
     for step in range(3):
@@ -121,7 +112,7 @@ def test_hosts_read_slices_of_the_same_batch_from_any_step(settings, words):
             np.testing.assert_array_equal(x, np.concatenate([part[step][name] for part in parts]))
 
 
-def test_sizes_that_are_noted_change_nothing_but_what_is_opened(settings, files, words):
+def test_sizes_that_are_noted_change_nothing_but_what_is_opened(settings, files, words, take):
     bare = dataclasses.replace(settings, datasets=(str(files / "bare.jsonl"),))
     for one, other in zip(take(UniTokenLoader(settings, words), 2), take(UniTokenLoader(bare, words), 2), strict=True):
         for name, x in one.items():
@@ -135,7 +126,7 @@ def test_batches_of_one_document_a_row_are_what_they_were(settings, words):
     assert packed == alone | {"packed": True}
 
 
-def test_prepared_documents_tell_their_size_and_bring_memory(tmp_path, words, text_file):
+def test_prepared_documents_tell_their_size_and_bring_memory(tmp_path, words, text_file, take):
     def record(i):
         data = io.BytesIO()
         Image.fromarray(picture(i)).save(data, "PNG")
