@@ -169,6 +169,15 @@ def test_the_future_changes_nothing(run):
     assert (one[13:] != other[13:]).any()
 
 
+def test_data_without_auxiliary_codes_are_a_model_that_sees_none(model, variables, run):
+    arrays = batch(document(positions=0))
+    abstract = jax.eval_shape(lambda: model.init(jax.random.key(0), arrays, method="everything"))
+    assert jax.tree.map(jnp.shape, abstract) == jax.tree.map(jnp.shape, variables)
+    alone = model.apply(variables, model.apply(variables, Tokens.of(arrays)), method="logits")
+    np.testing.assert_allclose(run(arrays)[1], alone, rtol=1e-5, atol=1e-5)
+    assert np.abs(run(batch(document()))[1] - alone).max() > 1e-2
+
+
 def test_with_gates_at_zero_there_is_only_the_language_model(model, variables):
     arrays = batch(document())
     params = variables["params"]

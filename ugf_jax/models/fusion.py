@@ -235,8 +235,9 @@ class FusionTransformer(nn.Module):
 
         Nothing of the text or the master tokens goes into it.
         """
-        segments, releases = batch["aux_segments"], batch["aux_releases"]
-        values = self.memory(batch["aux_codes"], batch["aux_places"], batch["aux_levels"], segments, releases)
+        names = ("aux_codes", "aux_places", "aux_levels", "aux_segments", "aux_releases")
+        codes, places, levels, segments, releases = (_at_least_one(batch[name]) for name in names)
+        values = self.memory(codes, places, levels, segments, releases)
         return Memory(constrain_rows(values), segments, releases)
 
     def see(self, crops: jax.Array, sources: jax.Array) -> Continuous:
@@ -292,3 +293,8 @@ class FusionTransformer(nn.Module):
         shape = (batch, 1)
         values = jnp.zeros((*shape, self.settings.memory.width), jnp.dtype(self.settings.dtype))
         return Memory(values, jnp.zeros(shape, jnp.int32), jnp.full(shape, 2**30, jnp.int32))
+
+
+def _at_least_one(x: jax.Array) -> jax.Array:
+    """`[batch, positions, ...]`; where there are no positions, one of zeros, which belongs to no document."""
+    return x if x.shape[1] else jnp.zeros((x.shape[0], 1, *x.shape[2:]), x.dtype)
