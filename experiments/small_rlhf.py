@@ -4,10 +4,12 @@
   ugf train --config=experiments/small_rlhf.py:runs/model --workdir=runs/grpo --config.algorithm=grpo
   ugf train --config=experiments/small_rlhf.py:runs/model --workdir=runs/dpo --config.algorithm=dpo
       --config.data.datasets="('data/rated/train',)" --config.evaluation.dataset=data/rated/validation
+  ugf train --config=experiments/small_rlhf.py:runs/model,runs/reward0,runs/reward1 --workdir=runs/learned
 
 `runs/model` is a model made by `ugf export`; without one it is the model that comes with the package. Pictures are drawn
-without guidance, which is half the work, and judged by what their master codes show. The share that is wholly right and the
-brightness are watched and never rewarded.
+without guidance, which is half the work, and judged by what their master codes show: by the checker, or by the runs of stage
+`reward` that are named behind the model, averaged. The share that is wholly right and the brightness are watched and never
+rewarded; nor is the checker's share where a reward was learnt.
 """
 
 from ugf_jax.config import config_dict
@@ -16,10 +18,14 @@ from ugf_jax.generation.unified_model import SHIPPED
 from ugf_jax.training.optimizer import GroupSettings
 
 
-def get_config(model=str(SHIPPED)):
+def get_config(model_and_rewards=str(SHIPPED)):
     """64 pictures a step, each used twice."""
-    watched = {kind: RewardSettings(kind, weight=0.0) for kind in ("right", "brightness")}
-    rewards = {"checker": RewardSettings("checker")} | watched
+    model, _, learned = model_and_rewards.partition(",")
+    rewards = {kind: RewardSettings(kind, weight=0.0) for kind in ("checker", "right", "brightness")}
+    if learned:
+        rewards["learned"] = RewardSettings("learned", source=learned)
+    else:
+        rewards["checker"] = RewardSettings("checker")
     config = config_dict(Settings(rewards=rewards))
     config.model = model
     config.steps = 60
