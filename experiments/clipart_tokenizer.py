@@ -23,7 +23,7 @@ def get_config(data="data/clipart"):
     config.data.flip = True
     config.evaluation.dataset = data + "/validation"
     config.evaluation.every = 1000
-    config.evaluation.items = 96
+    config.evaluation.limit = 96
     config.checkpoint.every = 1000
 
     config.model.dtype = "bfloat16"

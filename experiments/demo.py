@@ -21,7 +21,7 @@ def get_config(root="runs/demo"):
     config.data.max_crop = 0.3
     config.evaluation.dataset = root + "/data/shapes/validation"
     config.evaluation.every = 125
-    config.evaluation.items = 48
+    config.evaluation.limit = 48
     config.evaluation.batch_size = 16
     config.checkpoint.every = 125
 

@@ -24,7 +24,7 @@ def get_config(root="runs/demo"):
     tasks.contrastive = 1.5
     config.evaluation.dataset = root + "/data/coded/validation"
     config.evaluation.every = 100
-    config.evaluation.items = 24
+    config.evaluation.limit = 24
     config.evaluation.batch_size = 12
     config.checkpoint.every = 100
 

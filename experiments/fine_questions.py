@@ -36,7 +36,7 @@ def get_config(data="data/fine256"):
     config.objective.image = config.objective.contrastive = 0.0
     config.evaluation.dataset = data + "/validation"
     config.evaluation.every = 100
-    config.evaluation.items = 36
+    config.evaluation.limit = 36
     config.evaluation.batch_size = 12
     config.checkpoint.every = 200
 

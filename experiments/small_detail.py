@@ -24,7 +24,7 @@ def get_config(data="data"):
     config.data.max_crop = 0.15
     config.evaluation.dataset = data + "/shapes/validation"
     config.evaluation.every = 300
-    config.evaluation.items = 32
+    config.evaluation.limit = 32
     config.checkpoint.every = 300
 
     config.model.width, config.model.depth, config.model.heads, config.model.window = 128, 4, 4, 8

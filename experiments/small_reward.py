@@ -24,7 +24,7 @@ def get_config(data="data/preferences", model=str(SHIPPED)):
     config.data.auxiliary = 1024
     config.evaluation.dataset = data + "/validation"
     config.evaluation.every = 50
-    config.evaluation.items = 256
+    config.evaluation.limit = 256
     config.evaluation.batch_size = 16
     config.checkpoint.every = 50
 

@@ -43,7 +43,7 @@ def get_config(model_and_rewards=str(SHIPPED)):
 
     config.evaluation.dataset = "shapes:validation"
     config.evaluation.every = 20
-    config.evaluation.items = 64
+    config.evaluation.limit = 64
     config.evaluation.batch_size = 8
     config.checkpoint.every = 10
 

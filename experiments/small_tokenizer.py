@@ -26,7 +26,7 @@ def get_config(data="data"):
     config.data.max_crop = 0.15
     config.evaluation.dataset = data + "/shapes/validation"
     config.evaluation.every = 200
-    config.evaluation.items = 64
+    config.evaluation.limit = 64
     config.evaluation.batch_size = 16
     config.checkpoint.every = 200
 

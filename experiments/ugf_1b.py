@@ -23,7 +23,7 @@ def get_config(data="data/coded"):
     config.data.rows, config.data.length, config.data.auxiliary, config.data.pairs = 256, 2048, 4096, 8
     config.evaluation.dataset = data + "/validation"
     config.evaluation.every = 2000
-    config.evaluation.items = 2048
+    config.evaluation.limit = 2048
     config.evaluation.batch_size = 256
     config.checkpoint.every = 1000
 

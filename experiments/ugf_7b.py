@@ -24,7 +24,7 @@ def get_config(data="data/coded"):
     config.data.rows, config.data.length, config.data.auxiliary, config.data.pairs = 1024, 2048, 4096, 8
     config.evaluation.dataset = data + "/validation"
     config.evaluation.every = 2000
-    config.evaluation.items = 4096
+    config.evaluation.limit = 4096
     config.evaluation.batch_size = 512
     config.checkpoint.every = 500
 

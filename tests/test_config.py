@@ -30,6 +30,16 @@ def test_round_trip_through_config_dict_and_json():
     assert config.parse(Outer, config.to_json(outer)) == outer
 
 
+def test_a_name_that_no_flag_could_reach_is_refused():
+    @dataclasses.dataclass(frozen=True)
+    class Hidden:
+        inner: Inner = config.setting(Inner())
+        items: int = 3
+
+    with pytest.raises(ValueError, match="'items' is a method"):
+        config.config_dict(Hidden())
+
+
 def test_every_field_can_be_overridden_by_name():
     values = config.config_dict(Outer())
     values.inner.rate = 3

@@ -38,8 +38,22 @@ def setting(default: Any, check: Check | None = None, doc: str = "") -> Any:
 
 
 def config_dict(settings: Any) -> ml_collections.ConfigDict:
-    """The settings as a `ConfigDict` whose every field can be overridden by name."""
-    return ml_collections.ConfigDict(_plain(settings), convert_dict=True)
+    """The settings as a `ConfigDict` whose every field can be overridden by name.
+
+    Raises:
+      ValueError: a field is called as a method of `ConfigDict`, which `--config.…` would find instead.
+    """
+    plain = _plain(settings)
+    _check_names(plain)
+    return ml_collections.ConfigDict(plain, convert_dict=True)
+
+
+def _check_names(values: Any) -> None:
+    if isinstance(values, Mapping):
+        for name, value in values.items():
+            if hasattr(ml_collections.ConfigDict, name):
+                raise ValueError(f"'{name}' is a method of ConfigDict; want another name")
+            _check_names(value)
 
 
 def to_json(settings: Any) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def get_config():
     config.data.datasets, config.data.scales = ({data!r},), ((64, 8),)
     config.data.max_stretch, config.data.max_crop, config.data.threads = 0.2, 0.1, 2
     config.optimizer.schedule, config.optimizer.ema_decay = "constant", 0.9
-    config.evaluation.dataset, config.evaluation.items, config.evaluation.every = {data!r}, 11, 6
+    config.evaluation.dataset, config.evaluation.limit, config.evaluation.every = {data!r}, 11, 6
     {model}
     return config
 """

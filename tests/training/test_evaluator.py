@@ -60,7 +60,7 @@ class Log:
 def make(folder, tmp_path, stage_sample=sample, **evaluation):
     settings = ImageTrainSettings(
         data=DataSettings(scales=((48, 8),), max_aspect=2.0, max_stretch=0.3, max_crop=0.2),
-        evaluation=EvaluationSettings(**{"dataset": folder, "items": 12, "batch_size": 8, "samples": 5, **evaluation}),
+        evaluation=EvaluationSettings(**{"dataset": folder, "limit": 12, "batch_size": 8, "samples": 5, **evaluation}),
     )
     stage = types.SimpleNamespace(evaluate=evaluate, sample=stage_sample, derive=None, advance=None)
     batches = image_source(settings).held_out(0, 1)
@@ -83,7 +83,7 @@ def test_every_image_counts_once_though_batches_are_filled_up(dataset, tmp_path)
     assert len(evaluator.batches) > 1
     assert evaluator.latest["grey"] == pytest.approx(np.mean(10.0 * np.arange(12)), rel=1e-6)
     assert evaluator.log.values == [(3, "validation", evaluator.latest)]
-    fewer = run(make(dataset, tmp_path, items=5, samples=0), state())
+    fewer = run(make(dataset, tmp_path, limit=5, samples=0), state())
     assert fewer.latest["grey"] == pytest.approx(20.0, rel=1e-6)
 
 

@@ -25,7 +25,7 @@ def source(tmp_path_factory):
     return image_source(
         ImageTrainSettings(
             data=DataSettings(datasets=(folder,), scales=((32, 4),), max_aspect=1.0),
-            evaluation=EvaluationSettings(dataset=folder, items=6, batch_size=4),
+            evaluation=EvaluationSettings(dataset=folder, limit=6, batch_size=4),
         )
     )
 

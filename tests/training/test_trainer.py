@@ -80,7 +80,7 @@ def make_settings(dataset, steps=12, **changes):
         data=DataSettings(datasets=(dataset,), scales=((64, 8),), max_stretch=0.2, max_crop=0.1, threads=2),
         optimizer=OptimizerSettings(learning_rate=0.05, warmup_steps=2, schedule="constant", ema_decay=0.9),
         checkpoint=CheckpointSettings(every=4, keep=2),
-        evaluation=EvaluationSettings(dataset=dataset, every=6, items=20, batch_size=8, samples=4),
+        evaluation=EvaluationSettings(dataset=dataset, every=6, limit=20, batch_size=8, samples=4),
     )
     return dataclasses.replace(settings, **changes)
 

@@ -31,7 +31,7 @@ def image_source(settings: ImageTrainSettings) -> DataSource:
             make_buckets(buckets),
             buckets,
             evaluation.batch_size,
-            evaluation.items,
+            evaluation.limit,
             process_index,
             process_count,
         ):

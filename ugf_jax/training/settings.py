@@ -25,7 +25,7 @@ class EvaluationSettings:
 
     dataset: str = config.setting("", doc="prepared dataset; empty: no evaluation")
     every: int = config.setting(500, POSITIVE, "steps")
-    items: int = config.setting(256, POSITIVE, "first images (for documents: rows) of the dataset to use")
+    limit: int = config.setting(256, POSITIVE, "first images (for documents: rows) of the dataset to use")
     batch_size: int = config.setting(8, POSITIVE)
     samples: int = config.setting(8, NOT_NEGATIVE, "pictures in the sample grid; 0 draws none")
 

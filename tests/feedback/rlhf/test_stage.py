@@ -60,7 +60,7 @@ def test_a_run_goes_on_where_it_was_stopped(make_settings, shares, tmp_path):
         lora=LoraSettings(rank=4),
         optimizer=OptimizerSettings(learning_rate=3e-3, warmup_steps=4, ema_decay=0.9, weight_decay=0.0),
         checkpoint=CheckpointSettings(every=2, keep=5),
-        evaluation=EvaluationSettings(dataset="shapes:validation", every=2, items=12, batch_size=8, samples=4),
+        evaluation=EvaluationSettings(dataset="shapes:validation", every=2, limit=12, batch_size=8, samples=4),
     )
     whole = train(settings, shares(), tmp_path / "whole")
 

@@ -78,7 +78,7 @@ def make(folder, dataset="train", **changes):
         "model": str(folder / "unified"),
         "data": PreferenceSettings(datasets=(str(folder / dataset),), pairs=8, length=24, auxiliary=6, threads=1),
         "optimizer": OptimizerSettings(learning_rate=6e-3, warmup_steps=5, weight_decay=0.0),
-        "evaluation": EvaluationSettings(dataset=str(folder / "held_out"), items=64, batch_size=32),
+        "evaluation": EvaluationSettings(dataset=str(folder / "held_out"), limit=64, batch_size=32),
     }
     return reward.Settings(**(values | changes))
 

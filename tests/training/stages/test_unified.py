@@ -65,7 +65,7 @@ def make(folder, objective=None, **model):
         model=FusionSettings(**{**size, "memory": MemorySettings(width=16, groups=2, codes=9), **model}),
         objective=objective or unified.UnifiedObjective(),
         optimizer=OptimizerSettings(learning_rate=6e-3, warmup_steps=10, weight_decay=0.0),
-        evaluation=EvaluationSettings(dataset=folder, items=8, batch_size=8),
+        evaluation=EvaluationSettings(dataset=folder, limit=8, batch_size=8),
     )
 
 

@@ -52,7 +52,7 @@ def _prompts(settings: Settings) -> DataSource:
         if not evaluation.dataset:
             return ()
         found = loader(evaluation.dataset, evaluation.batch_size, "config.evaluation.dataset", index, count)
-        return found.held_out(evaluation.items)
+        return found.held_out(evaluation.limit)
 
     def count(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
         return {"prompts": len(arrays["row"]), "images": len(arrays["row"]) * settings.sampler.samples}
@@ -76,7 +76,7 @@ def _preferences(settings: Settings) -> DataSource:
         own = dataclasses.replace(settings.data, datasets=(evaluation.dataset,), weights=(), pairs=evaluation.batch_size)
         loader = PreferenceLoader(own, start.vocabulary, index, count, endless=False)
         check_data(start, loader)
-        return loader.in_order(evaluation.items)
+        return loader.in_order(evaluation.limit)
 
     def count(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
         return {"pairs": len(arrays["weights"])}

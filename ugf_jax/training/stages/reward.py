@@ -53,7 +53,7 @@ def data(settings: Settings) -> DataSource:
         own = dataclasses.replace(settings.data, datasets=(evaluation.dataset,), weights=(), pairs=evaluation.batch_size)
         loader = PreferenceLoader(own, start.vocabulary, index, count, endless=False)
         check_data(start, loader)
-        return loader.in_order(evaluation.items)
+        return loader.in_order(evaluation.limit)
 
     def count(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
         return {"pairs": len(arrays["weights"]), "tokens": int(np.count_nonzero(arrays["segments"]))}

@@ -85,7 +85,7 @@ def data(settings: Settings) -> DataSource:
         if not evaluation.dataset:
             return ()
         chosen = dataclasses.replace(settings.data, datasets=(evaluation.dataset,), weights=(), rows=evaluation.batch_size)
-        batches = -(-evaluation.items // evaluation.batch_size)
+        batches = -(-evaluation.limit // evaluation.batch_size)
         return held_out(chosen, settings.vocabulary, batches, index, count)
 
     return DataSource(

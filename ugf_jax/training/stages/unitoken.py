@@ -85,7 +85,7 @@ def data(settings: Settings) -> DataSource:
         loader = UniTokenLoader(chosen, settings.vocabulary, index, count)
         stream = loader.iterate()
         try:
-            for _ in range(min(-(-evaluation.items // rows), loader.batches_per_epoch)):
+            for _ in range(min(-(-evaluation.limit // rows), loader.batches_per_epoch)):
                 yield next(stream)
         finally:
             stream.close()
