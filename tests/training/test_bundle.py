@@ -36,6 +36,8 @@ def test_what_is_saved_is_loaded(tiny_model, tmp_path, dtype):
         np.testing.assert_array_equal(np.asarray(one).astype(dtype).astype(np.float32), other)
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (tiny_model, tmp_path)]
     assert dtype == "float32" or sizes[1] < 0.75 * sizes[0]
+    # Whoever may read the settings may read the parameters.
+    assert len({(tmp_path / name).stat().st_mode for name in ("config.json", "model.safetensors", "tokenizer.json")}) == 1
 
 
 def test_a_value_too_large_for_its_type_is_named(tmp_path):

@@ -100,8 +100,9 @@ def save_bundle(
             raise InputError(f"{folder}: holds another model already; name another folder or delete it")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.numpy.save_file(arrays, folder / WEIGHTS, metadata={"format": FORMAT, "version": str(VERSION)})
     (folder / TEXT).write_bytes(text_tokenizer)
+    safetensors.numpy.save_file(arrays, folder / WEIGHTS, metadata={"format": FORMAT, "version": str(VERSION)})
+    (folder / WEIGHTS).chmod((folder / TEXT).stat().st_mode)  # it comes readable by its owner alone
     (folder / CARD).write_text(card, encoding="utf-8")
     write_json(folder / CONFIG, config.to_json(settings))  # last: with it the folder is a model
 
