@@ -26,6 +26,7 @@ from ugf_jax.cli import app
 from ugf_jax.cli.prompts import parse_size
 from ugf_jax.errors import InputError
 from ugf_jax.generation.chat import Chat, as_text
+from ugf_jax.generation.defaults import GUIDANCE
 from ugf_jax.generation.generate_tokens import GenerationSettings
 from ugf_jax.generation.sampling import SamplingSettings
 from ugf_jax.generation.unified_model import UnifiedModel
@@ -37,7 +38,7 @@ flags.DEFINE_string("size", "256x256", "width x height of images that are drawn"
 flags.DEFINE_string("system", "", "instruction that the conversation begins with", flag_values=FLAGS)
 flags.DEFINE_integer("max_tokens", 128, "most tokens of an answer", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_float("temperature", 0.0, "of answers; 0 takes the likeliest words", flag_values=FLAGS)
-flags.DEFINE_float("guidance", 3.0, "how closely drawings follow their prompt; 1 for none", flag_values=FLAGS)
+flags.DEFINE_float("guidance", GUIDANCE, "how closely drawings follow their prompt; 1 for none", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of answers and drawings", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_string("output", "chat", "folder for drawings and chat.txt", flag_values=FLAGS)
 

@@ -39,6 +39,7 @@ from ugf_jax.feedback.schedule import Item, Schedule, Secret
 from ugf_jax.feedback.server import make_app, serve
 from ugf_jax.feedback.study import Models, Study
 from ugf_jax.feedback.votes import VoteFile
+from ugf_jax.generation.defaults import GUIDANCE
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("prompts", None, "text file with a prompt a line", flag_values=FLAGS)
@@ -48,7 +49,7 @@ flags.DEFINE_string("output", "prefs.jsonl", "file for the votes; one that exist
 flags.DEFINE_integer("count", 1, "pairs of each prompt", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_string("size", "256x256", "width x height in pixels of what is drawn", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "other seeds draw other pictures", lower_bound=0, flag_values=FLAGS)
-flags.DEFINE_float("guidance", 3.0, "how closely to follow the prompt; 1 for none", flag_values=FLAGS)
+flags.DEFINE_float("guidance", GUIDANCE, "how closely to follow the prompt; 1 for none", flag_values=FLAGS)
 flags.DEFINE_float("temperature", 1.0, "of the master codes; 0 takes the likeliest", flag_values=FLAGS)
 flags.DEFINE_integer("ahead", 24, "pairs to keep drawn beyond the one on the page", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_float("overlap", 0.2, "share of the pairs that every rater sees", 0.0, 1.0, flag_values=FLAGS)

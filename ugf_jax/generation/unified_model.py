@@ -104,7 +104,7 @@ class UnifiedModel:
         prompts: str | Sequence[str],
         size: tuple[int, int] | Sequence[tuple[int, int]] = (256, 256),
         seed: int = 0,
-        guidance: float = 3.0,
+        guidance: float = DEFAULT.guidance,
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,

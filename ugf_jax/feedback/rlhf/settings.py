@@ -6,6 +6,7 @@ import re
 from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.data.preference_loader import PreferenceSettings
 from ugf_jax.errors import InputError
+from ugf_jax.generation.defaults import GUIDANCE
 from ugf_jax.generation.sampling import SamplingSettings
 from ugf_jax.objectives.policy import KL_ESTIMATES
 from ugf_jax.training.settings import TrainSettings
@@ -40,7 +41,7 @@ class SamplerSettings:
     """The distribution that is optimised, and how much is drawn from it."""
 
     samples: int = setting(4, POSITIVE, "pictures of each prompt")
-    guidance: float = setting(3.0, POSITIVE, "as in generation; 1: none, and half the work")
+    guidance: float = setting(GUIDANCE, POSITIVE, "as in generation; 1: none, and half the work")
     image: SamplingSettings = setting(SamplingSettings())
     tolerance: float = setting(
         0.01, POSITIVE, "most that a log-probability may differ between drawing and training; bfloat16 wants about 0.5"
