@@ -16,7 +16,7 @@ demo: $(READY)  ## Tokenizers, codes, transformer, evaluation; writes runs/demo/
 	@$(BIN)/ugf train --config=experiments/demo_unified.py --workdir=$(DEMO)/unified
 	@$(BIN)/ugf export $(DEMO)/unified $(DEMO)/model --tokenizer=$(DEMO)/tokenizer
 	@$(BIN)/ugf evaluate --workdir=$(DEMO)/tokenizer --model=$(DEMO)/model --data=$(DEMO)/data/shapes/test --limit=56 \
-	  --tasks=reconstruction,generation,understanding,retrieval \
+	  --tasks=reconstruction,generation,understanding,retrieval --beside=shipped \
 	  --output=$(DEMO)/evaluation --report=$(DEMO)/report.html
 
 test: $(READY) check  ## Lint, types and the whole quick test suite.
