@@ -86,8 +86,6 @@ class UnifiedModel:
         Raises:
           InputError: the folder holds no model, or a damaged one.
         """
-        if path is None and not SHIPPED.is_dir():
-            raise InputError("this version comes without a model; name a folder made by `ugf export` (--model=FOLDER)")
         folder = pathlib.Path(path) if path is not None else SHIPPED
         bundle = load_bundle(folder)
         wanted = {"fusion": abstract_fusion(bundle.settings)}
