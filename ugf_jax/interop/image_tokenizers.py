@@ -87,7 +87,7 @@ def load_image_tokenizer(
 
     codes = source.read(found.prefix + vqgan.CODEBOOK).astype(np.float32)
     if found.settings.attention if normalize is None else normalize:
-        codes = codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
+        codes = (codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     if len(order):
         if sorted(order) != list(range(len(codes))):
             raise InputError(f"an order of {len(order)} codes that is no permutation of {len(codes)}")
