@@ -9,7 +9,6 @@ import ugf_jax
 from ugf_jax.data.documents import CODE
 from ugf_jax.data.records import Record
 from ugf_jax.errors import InputError
-from ugf_jax.generation import unified_model
 from ugf_jax.generation.generate_tokens import GenerationSettings
 from ugf_jax.generation.sampling import SamplingSettings
 from ugf_jax.generation.unified_model import UnifiedModel
@@ -126,7 +125,3 @@ def test_a_model_with_other_shapes_is_refused(tiny_model, tmp_path):
     path.write_text(path.read_text().replace('"width": 32', '"width": 64'))
     with pytest.raises(InputError, match=r"its config\.json wants"):
         UnifiedModel.load(folder)
-
-
-def test_the_shipped_model_is_where_it_is_looked_for():
-    assert unified_model.SHIPPED.parent.name == "assets"
