@@ -186,7 +186,7 @@ class Tab:
     def until(self, condition):
         deadline = time.monotonic() + PATIENCE
         while not self.run(condition):
-            assert time.monotonic() < deadline, (condition, self.run("document.body.innerText"), self.problems)
+            assert time.monotonic() < deadline, (condition, self.run("document.body?.innerText"), self.problems)
             time.sleep(0.02)
 
     def press(self, key, ctrl=False):

@@ -66,7 +66,7 @@ def test_the_whole_flow_by_keyboard(chromium, make_study, serving, tmp_path):
         assert len({v.item for v in votes(tmp_path)}) == 6
         tab.press("ArrowLeft")  # there is nothing left to choose
         tab.run("document.querySelector('#after a').click()")
-        tab.until("location.pathname === '/results' && document.body.innerText.includes('Anna')")
+        tab.until("location.pathname === '/results' && document.body?.innerText.includes('Anna')")
         assert len(votes(tmp_path)) == 6
         assert tab.problems == []
 

@@ -72,7 +72,7 @@ def pieces(batch):
         for segment in range(1, batch["segments"][row].max() + 1):
             own = batch["segments"][row] == segment
             numbers = batch["features"][row][own]
-            shades = batch["crops"][row].reshape(len(batch["crops"][row]), -1).max(axis=1)  # of crops, but for what is black
+            shades = batch["crops"][row].reshape(len(batch["crops"][row]), -1).max(axis=1).astype(int)  # of crops
             seen = np.where(numbers < 0, -1, shades[numbers // VISION.grid**2])
             offset = numbers[numbers >= 0].min(initial=2**30) // VISION.grid**2 * VISION.grid**2
             within = np.where(numbers < 0, -1, numbers - offset)
