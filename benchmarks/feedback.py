@@ -51,17 +51,13 @@ class Run:
 
 
 def ugf(*arguments: Any, expect: Sequence[int] = (0,)) -> str:
-    """Runs a verb, shows its last line, and returns what it printed.
-
-    Raises:
-      RuntimeError: it ended with another code than those expected.
-    """
+    """Runs a verb, shows its last line, and returns what it printed; ends with its code where that was not expected."""
     verb, *rest = map(str, arguments)
     done = subprocess.run([sys.executable, "-m", f"ugf_jax.cli.{verb}", *rest], capture_output=True, text=True)
     said = (done.stdout + done.stderr).strip()
     print(f"ugf {verb} … {said.splitlines()[-1] if said else ''}", flush=True)
     if done.returncode not in expect:
-        raise RuntimeError(f"ugf {verb} {' '.join(rest)}: code {done.returncode}\n{said}")
+        raise SystemExit(done.returncode)
     return said
 
 
@@ -99,15 +95,8 @@ def improve(run: Run, model: str, rated: pathlib.Path, reward: pathlib.Path) -> 
         ugf(*training)
         improved = run.folder / "model"
         ugf("export", run.folder, improved)
-        where = f"--output={run.results.parent}"
-        ugf(
-            "evaluate",
-            f"--feedback={run.folder}",
-            f"--improved={improved}",
-            "--tasks=policy",
-            f"--limit={PROMPTS.value}",
-            where,
-        )
+        compared = (f"--feedback={run.folder}", f"--improved={improved}", f"--limit={PROMPTS.value}")
+        ugf("evaluate", "--tasks=policy", *compared, f"--output={run.results.parent}")
     found = json.loads(run.results.read_text())["policy"]
     sides = {"before": found["before"], "after": found["after"]}
     return {f"{name} {side}": values[name]["value"] for side, values in sides.items() for name in ("correct", "diversity")}
@@ -127,7 +116,7 @@ def spoil(model: str, folder: pathlib.Path) -> str:
 
 
 def table(found: dict[str, list[dict[str, float]]]) -> str:
-    """A row for each kind: means over seeds, and the standard deviation of the gain."""
+    """A row for each kind: means over seeds, and the gain of each."""
     lines = ["| | right before | right after | gain, points | of each seed | diversity kept |", "|---|---|---|---|---|---|"]
     for kind, runs in found.items():
         before, after = (100 * np.array([run[f"correct {side}"] for run in runs]) for side in ("before", "after"))

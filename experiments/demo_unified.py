@@ -1,7 +1,7 @@
 """Second leg of `make demo`: a transformer from scratch on the codes of the first leg's tokenizers, in three minutes.
 
 Enough to see every loss fall and colours and backgrounds come out right. The model that ships with the package is hardly
-larger; it learnt to draw first (`experiments/small_drawing.py`), and for much longer.
+larger; it learnt to draw first (`experiments/small_unified.py`), and for much longer.
 """
 
 from ugf_jax.config import config_dict

@@ -19,7 +19,8 @@ from ugf_jax.training import stages
 from ugf_jax.training.frozen import FrozenTokenizer
 from ugf_jax.training.pretrained import Pretrained
 
-EXPERIMENTS = sorted((pathlib.Path(__file__).parent.parent / "experiments").glob("*.py"))
+FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
+EXPERIMENTS = [(path.name, ()) for path in sorted(FOLDER.glob("*.py"))] + [("small_unified.py", ("drawing",))]
 
 
 @pytest.fixture
@@ -38,12 +39,12 @@ def untrained(monkeypatch):
     monkeypatch.setattr("ugf_jax.feedback.rlhf.stage.PictureJudge", lambda *parts: None)
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
-def test_config_describes_a_run(path, untrained):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+@pytest.mark.parametrize(("name", "arguments"), EXPERIMENTS, ids=str)
+def test_config_describes_a_run(name, arguments, untrained):
+    spec = importlib.util.spec_from_file_location("experiment", FOLDER / name)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    values = module.get_config()
+    values = module.get_config(*arguments)
     stage_type = stages.find(values.stage)
     settings = config.parse(stage_type.settings, values)
     stage = stage_type.build(settings)

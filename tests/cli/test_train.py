@@ -8,6 +8,7 @@ from ugf_jax.cli import app, train
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 DEMO = f"--config={ROOT / 'experiments/demo.py'}"
+SMALL = f"--config={ROOT / 'experiments/small_unified.py'}"
 
 
 def call(*argv, capsys):
@@ -27,6 +28,7 @@ def fresh_flags():
     [
         (["--workdirr=x"], "workdirr"),
         (["--config=nowhere.py", "--workdir={tmp}"], "nowhere.py"),
+        ([f"{SMALL}:none", "--workdir={tmp}"], "parsing config file: ValueError: small_unified.py:none: no such phase"),
         ([DEMO], "--workdir=FOLDER"),
         (["--workdir={tmp}"], "--config=FILE"),
         ([DEMO, "--workdir={tmp}", "extra"], "unexpected argument 'extra'"),

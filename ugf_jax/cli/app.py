@@ -54,6 +54,9 @@ def parse_flags(verb: str, own_flags: flags.FlagValues, argv: Sequence[str]) -> 
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
         # ml_collections reports unknown keys, wrong types and unreadable config files with these.
         text = unknown_key(error, argv) if isinstance(error, (AttributeError, KeyError)) else str(error)
+        start, traceback, lines = text.partition("Traceback (most recent call last)")
+        if traceback:
+            text = start + lines.strip().splitlines()[-1]  # what the config file itself has raised
         raise InputError(" ".join(text.split()) + f" (see ugf {verb} --help)") from error
     finally:
         sys.argv = before
