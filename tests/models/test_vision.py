@@ -1,4 +1,5 @@
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,11 @@ import pytest
 
 from ugf_jax import config
 from ugf_jax.errors import InputError
+from ugf_jax.models import vision
+from ugf_jax.models.constrain import constrain_rows
 from ugf_jax.models.vision import Adapter, VisionSettings, VisionTower, interpolate
+from ugf_jax.training import parameter_axes, sharding
+from ugf_jax.training.sharding import MeshSettings
 
 SETTINGS = VisionSettings(image_size=17, patch=3, width=12, depth=3, heads=2, hidden=20)  # 5 x 5 patches, 2 pixels left over
 TOWER = VisionTower(SETTINGS)
@@ -137,6 +142,43 @@ def test_the_defaults_are_those_of_so400m():
     layer = 4 * (1152**2 + 1152) + 2 * 1152 * 4304 + 4304 + 1152 + 4 * 1152
     assert count == 27 * layer + 14 * 14 * 3 * 1152 + 1152 + 729 * 1152 + 2 * 1152
     assert VisionSettings().grid == 27
+
+
+def gathered(tower, adapter, crops, mesh):
+    """Entries of what is gathered or exchanged for the gradients of tower and adapter, and of their parameters."""
+    shapes = jax.eval_shape(
+        lambda x: {
+            "vision": tower.init(jax.random.key(0), x)["params"],
+            "adapter": adapter.init(jax.random.key(0), jnp.zeros((1, tower.settings.width)))["params"],
+        },
+        crops,
+    )
+    table = (*parameter_axes.FUSION, *parameter_axes.VISION)
+    placed = sharding.tree_shardings(shapes, table, MeshSettings().rules, mesh)
+
+    def loss(params, crops):
+        features = adapter.apply({"params": params["adapter"]}, tower.apply({"params": params["vision"]}, crops))
+        return jnp.sum(jnp.sin(constrain_rows(features)))
+
+    with jax.set_mesh(mesh):
+        step = jax.jit(jax.grad(loss), in_shardings=(placed, sharding.batch_sharding(mesh)), out_shardings=placed)
+        text = step.lower(shapes, crops).compile().as_text() or ""
+    sent = re.findall(r"= (?:\()?\w+\[([\d,]+)\]\S* (?:all-gather|all-to-all)\(", text)
+    kernels = [x.shape for x in jax.tree.leaves(shapes)]
+    sizes = {math.prod(shape) for shape in kernels} | {math.prod(shape[1:]) for shape in kernels}  # of all layers, or of one
+    return {math.prod(map(int, dimensions.split(","))) for dimensions in sent}, sizes
+
+
+def test_devices_gather_weights_and_leave_crops_where_they_are(monkeypatch):
+    mesh = sharding.make_mesh(MeshSettings(data=2, fsdp=4))
+    settings = VisionSettings(image_size=16, patch=4, width=64, depth=2, heads=4, hidden=128, remat=True)
+    crops = jax.ShapeDtypeStruct((24, 16, 16, 3), jnp.float32)
+    sent, weights = gathered(VisionTower(settings), Adapter(64), crops, mesh)
+    assert sent
+    assert sent <= weights
+    monkeypatch.setattr(vision, "constrain_rows", lambda x: x)  # a control: left to the compiler, tokens travel
+    sent, weights = gathered(VisionTower(settings), Adapter(64), crops, mesh)
+    assert not sent <= weights
 
 
 def test_settings_that_do_not_fit_are_refused():

@@ -22,6 +22,7 @@ import numpy as np
 from ugf_jax.config import POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
 from ugf_jax.models.attention import attend
+from ugf_jax.models.constrain import constrain_rows
 from ugf_jax.models.linear import Linear
 from ugf_jax.models.patches import PatchEmbedding
 
@@ -74,12 +75,12 @@ class VisionTower(nn.Module):
         initial = nn.initializers.normal(s.width**-0.5)
         positions = self.param("positions", initial, (s.grid**2, s.width), jnp.float32)
         x += interpolate(positions.reshape(s.grid, s.grid, s.width), rows, columns, s.resampling).astype(dtype)
-        x = x.reshape(len(image), rows * columns, s.width)
+        x = constrain_rows(x.reshape(len(image), rows * columns, s.width))
 
         block = nn.remat(_Block, prevent_cse=False) if s.remat else _Block
         layers = nn.scan(block, variable_axes={"params": 0}, split_rngs={"params": True}, length=s.depth)
         x, _ = layers(s.heads, s.hidden, dtype, name="blocks")(x, None)
-        return _norm("norm", dtype)(x).reshape(len(image), rows, columns, s.width)
+        return constrain_rows(_norm("norm", dtype)(x)).reshape(len(image), rows, columns, s.width)
 
 
 class _Block(nn.Module):
