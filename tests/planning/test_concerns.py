@@ -69,6 +69,21 @@ def test_a_gradient_summed_whole_is_named(mesh):
     assert gradient_concerns(params, [scattered, over_data]) == []
 
 
+def test_sums_of_one_gradient_are_one_concern_and_a_mesh_without_groups_is_its_cause(mesh):
+    flat = make_mesh(MeshSettings(data=1, fsdp=8))
+    layer = dataclasses.replace(GATHER, kind="all-reduce", group=8, largest=2.0 * 256 * 512, shape=(512, 256), source="")
+    named = dataclasses.replace(layer, source="transpose(jvp())/dot_general")
+    sums, cause = gradient_concerns(parameters(flat, kernel=((2, 256, 512), (None, "fsdp"))), [layer, named])
+    assert "4 times a step" in sums
+    assert "dot_general" in sums
+    assert "config.mesh.fsdp is 8, a whole slice" in cause
+    groups = [dataclasses.replace(one, group=4) for one in (layer, named)]
+    (sums,) = gradient_concerns(parameters(mesh, kernel=((2, 256, 512), (None, "fsdp"))), groups)
+    assert "whole slice" not in sums
+    other = [dataclasses.replace(layer, shape=(512, 512))]  # no parameter has this shape
+    assert gradient_concerns(parameters(flat, kernel=((2, 256, 512), (None, "fsdp"))), other) == []
+
+
 def test_memory_that_runs_out_is_said_in_time():
     assert "leaves less than a tenth" in memory_concerns(95.0 * 2**30, 100.0 * 2**30)[0]
     assert "does not fit" in memory_concerns(101.0, 100.0)[0]

@@ -50,17 +50,30 @@ def gradient_concerns(params: Any, collectives: Sequence[Collective]) -> list[st
             for shape in (x.shape, x.shape[1:]):  # of all scanned layers, or of one
                 if math.prod(shape) >= 1 << 14:
                     names[_dimensions(shape)] = path_name(path)
-    found = []
+    summed: dict[tuple[str, tuple[str, ...]], list[Collective]] = {}
     for one in collectives:
         if "jvp(" in one.source and "transpose(" not in one.source:
             continue  # of the forward pass, and shaped like a gradient by chance
         name = names.get(_dimensions(one.shape))
         if one.kind == "all-reduce" and "fsdp" in one.axes and name:
-            found.append(
-                f"the whole gradient of {name} ({one.largest / 1e6:.0f} MB) is all-reduced over "
-                f"{' x '.join(one.axes)}, {one.times} times a step, where a reduce-scatter was meant ({_short(one.source)})"
-            )
+            summed.setdefault((name, one.axes), []).append(one)
+    found = [
+        f"the whole gradient of {name} ({max(one.largest for one in ones) / 1e6:.0f} MB) is all-reduced over "
+        f"{' x '.join(axes)}, {sum(one.times for one in ones)} times a step, where a reduce-scatter was meant "
+        f"({_short(next((one.source for one in ones if one.source), ''))})"
+        for (name, axes), ones in summed.items()
+    ]
+    mesh = jax.tree.leaves(params)[0].sharding.mesh
+    if any(axes == ("fsdp",) for _, axes in summed) and mesh.shape["fsdp"] == _slice_devices(mesh):
+        found.append(
+            f"config.mesh.fsdp is {mesh.shape['fsdp']}, a whole slice: there the compiler for TPU sums what it should scatter, "
+            "and what it should gather where the slice is large; want it smaller, and more of config.mesh.data"
+        )
     return found
+
+
+def _slice_devices(mesh: jax.sharding.Mesh) -> int:
+    return mesh.size // len({getattr(device, "slice_index", 0) for device in mesh.devices.flat})
 
 
 def _dimensions(shape: Sequence[int]) -> tuple[int, ...]:
