@@ -1,5 +1,6 @@
 """Processes of one run, started and ended together: nobody is left waiting for one that is gone."""
 
+import math
 import os
 import signal
 import subprocess
@@ -75,9 +76,7 @@ class Supervisor:
             code = run()
             if self.stopped or not restarts.again(code):
                 return code
-            print(
-                f"ended with exit code {code}; starting again ({restarts.crashes} crashes so far)", file=sys.stderr, flush=True
-            )
+            _say(f"ended with exit code {code}; starting again ({restarts.crashes} crashes so far)")
             time.sleep(pause)
 
     def _ask(self, processes: Sequence[subprocess.Popen[str]], number: int) -> None:
@@ -90,17 +89,23 @@ class Supervisor:
 
     def _wait(self, started: list[subprocess.Popen[str]]) -> list[int]:
         """Exit codes in the order of ending; of those that had to be ended, only the code for bad input counts."""
-        running, codes, deadline = list(started), [], None
+        running, codes, deadline = dict(enumerate(started)), [], None
         while running:
-            ended = [p.returncode for p in running if p.poll() is not None]
-            running = [p for p in running if p.returncode is None]
-            codes += ended if deadline is None else [c for c in ended if c == EXIT_BAD_INPUT]
-            if deadline is None and any(ended):
+            ended = {number: p.returncode for number, p in running.items() if p.poll() is not None}
+            running = {number: p for number, p in running.items() if number not in ended}
+            codes += [code for code in ended.values() if deadline is None or code == EXIT_BAD_INPUT]
+            if deadline is None and any(ended.values()):
                 deadline = time.monotonic() + self.grace
-                if any(code not in (EXIT_DONE, EXIT_RETRY) for code in ended):  # after 75 the others stop by themselves
-                    self._ask(running, signal.SIGTERM)
-            if deadline is not None and time.monotonic() > deadline:
-                _send(running, signal.SIGKILL)
+                for number, code in ended.items():
+                    if code < 0:  # it could not say so itself
+                        _say(f"process {number} was ended by signal {-code} ({signal.strsignal(-code)})")
+                if set(ended.values()) - {EXIT_DONE, EXIT_RETRY}:  # after 75 the others stop by themselves
+                    self._ask(list(running.values()), signal.SIGTERM)
+            if running and deadline is not None and time.monotonic() > deadline:
+                late = ", ".join(map(str, running))
+                _say(f"process {late} still runs {self.grace:g} seconds after the first has ended; killing it")
+                _send(list(running.values()), signal.SIGKILL)
+                deadline = math.inf
             time.sleep(0.02)
         return codes
 
@@ -112,6 +117,10 @@ def exit_code(codes: Sequence[int]) -> int:
     if any(code == EXIT_RETRY or code < 0 for code in codes):
         return EXIT_RETRY
     return next((code for code in codes if code), EXIT_DONE)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _send(processes: Sequence[subprocess.Popen[str]], number: int) -> None:

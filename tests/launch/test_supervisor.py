@@ -9,6 +9,7 @@ import pytest
 
 from launch.policy import Restarts
 from launch.supervisor import Supervisor
+from ugf_jax.errors import EXIT_RETRY
 
 
 def counting(tmp_path, *codes):
@@ -56,3 +57,13 @@ def test_the_end_of_its_input_asks_a_process_to_stop(tmp_path):
     waits = ["sh", "-c", "trap 'exit 9' TERM; cat; exit 75"]  # a signal would give 9
     assert supervisor.run([["sh", "-c", "exit 3"], waits]) == 3
     assert supervisor.run([["sh", "-c", "sleep 0.1; exit 2"], waits]) == 2
+
+
+def test_what_a_process_cannot_say_itself_is_said(capfd):
+    ignores = "trap '' TERM; while :; do sleep 0.05; done"
+    assert Supervisor(grace=0.3).run([["sh", "-c", ignores], ["sh", "-c", "sleep 0.1; kill -9 $$"]]) == EXIT_RETRY
+    killed, late = capfd.readouterr().err.splitlines()
+    assert killed == "process 1 was ended by signal 9 (Killed)"
+    assert late == "process 0 still runs 0.3 seconds after the first has ended; killing it"
+    assert Supervisor(grace=5).run([["sh", "-c", "exit 75"]]) == EXIT_RETRY
+    assert capfd.readouterr().err == ""
