@@ -68,12 +68,12 @@ def measure(table: lengths.LengthTable, shape: RowShape, tasks: TaskWeights) -> 
     """CPU seconds and shares of one mixture."""
     recipes = RecipeSettings(tasks, length=shape.length, auxiliary=shape.auxiliary)
     begin = time.process_time()
-    plan = DocumentPlan([table], (), recipes, shape, rows=16, seed=0)
+    plan = DocumentPlan([table], (), [recipes], shape, rows=16, seed=0)
     found = {"start": time.process_time() - begin}
     begin = time.process_time()
     found |= plan.statistics(WINDOWS.value)
     found["speed"] = found["documents"] / (time.process_time() - begin)
-    plain = DocumentPlan([table], (), recipes, shape, rows=16, seed=0)
+    plain = DocumentPlan([table], (), [recipes], shape, rows=16, seed=0)
     plain.layout = dataclasses.replace(plan.layout, head=Layout().head)
     first_fit = plain.statistics(WINDOWS.value)
     found |= {"plain": max(first_fit["fill"], first_fit["auxiliary_fill"]), "plain left": first_fit["remainder"]}

@@ -112,6 +112,17 @@ def test_every_record_is_in_a_batch_or_accounted_for(loader):
     assert sorted(seen + left) == [(d, r) for d, data in enumerate(loader.datasets) for r in range(data.num_records)]
 
 
+def test_a_dataset_serves_the_tasks_it_is_said_to(settings):
+    serves = ("generate", "caption+question", "text")
+    plan = DocumentLoader(dataclasses.replace(settings, serves=serves), WORDS).plan
+    found = {number: set() for number in range(3)}
+    for step in range(plan.batches_per_epoch):
+        for row in plan.batch(step)[1]:
+            for item in row:
+                found[item.dataset].add(item.recipe.task)
+    assert found == {0: {"generate"}, 1: {"caption", "question"}, 2: {"text"}}
+
+
 def test_held_out_batches_are_the_first_of_the_first_epoch(settings, loader):
     assert_same(list(held_out(settings, WORDS, 3)), take(loader, 0, 3))
     assert len(list(held_out(settings, WORDS, 10**6))) == loader.batches_per_epoch
@@ -143,10 +154,11 @@ def test_identity_names_what_changes_the_batches(settings, loader):
         ({"weights": (1.0, 2.0, 1.0)}, "weights"),
         ({"rows": 2}, "rows"),
         ({"pairs": 1}, "pairs"),
+        ({"serves": ("caption", "question", "text")}, "serves"),
         ({"recipes": RecipeSettings(length=250, caption_dropout=0.5)}, "recipes"),
     ]:
         other = DocumentLoader(dataclasses.replace(settings, **change), WORDS)
-        assert {k for k in loader.identity if loader.identity[k] != other.identity[k]} == {name}
+        assert {k for k in other.identity if loader.identity.get(k) != other.identity[k]} == {name}
         assert other.fingerprint != loader.fingerprint
     assert json.loads(json.dumps(loader.identity)) == loader.identity
 
@@ -157,6 +169,12 @@ def test_identity_names_what_changes_the_batches(settings, loader):
         ({"datasets": ()}, "config.data.datasets is empty"),
         ({"datasets": ("/nowhere",)}, r"config.data.datasets\[0\]: /nowhere: no such folder"),
         ({"weights": (1.0,)}, "config.data.weights has 1 values; want one for each of 3"),
+        ({"serves": ("text",)}, "config.data.serves has 1 values; want one for each of 3"),
+        ({"serves": ("text", "draw", "text")}, "config.data.serves: no task 'draw'; there are generate, caption,"),
+        (
+            {"serves": ("text",) * 3, "recipes": RecipeSettings(tasks=TaskWeights(text=0.0))},
+            r"config.data.serves: 'text' has no weight in config.data.recipes.tasks",
+        ),
         ({"pairs": 0}, "config.data.pairs is 0; the contrastive task wants at least 1"),
         ({"rows": 5}, "config.data.rows is 5; want a multiple of the 2 processes"),
         ({"rows": 4000}, r"config.data.rows is 4000; all documents fill [\d.]+: want at most"),

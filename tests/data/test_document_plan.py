@@ -46,7 +46,7 @@ def small_windows(monkeypatch):
 
 
 def make(tables, weights=(), rows=8, seed=0, shape=SHAPE, recipes=RECIPES):
-    return DocumentPlan(tables, weights, recipes, shape, rows, seed)
+    return DocumentPlan(tables, weights, [recipes] * len(tables), shape, rows, seed)
 
 
 def rows_of(plan, steps):

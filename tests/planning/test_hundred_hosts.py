@@ -91,7 +91,7 @@ def test_a_hundred_hosts_pack_the_same_rows_with_every_record_once_or_accounted_
     monkeypatch.setattr(document_plan, "WINDOW", 80)
 
     def make():
-        return DocumentPlan((Lengthy(200), Lengthy(100)), (), RECIPES, SHAPE, HOSTS, seed=3)
+        return DocumentPlan((Lengthy(200), Lengthy(100)), (), [RECIPES] * 2, SHAPE, HOSTS, seed=3)
 
     whole, planners = make(), [make() for _ in range(PLANNERS)]
     hosts = [planners[host % PLANNERS] for host in range(HOSTS)]
@@ -114,7 +114,7 @@ def test_a_host_plans_any_number_of_documents_in_the_same_memory(records, monkey
     plans = []
 
     def plan():
-        plans.append(DocumentPlan((Lengthy(records),), (), RECIPES, SHAPE, 4 * HOSTS, seed=3))
+        plans.append(DocumentPlan((Lengthy(records),), (), [RECIPES], SHAPE, 4 * HOSTS, seed=3))
         for step in range(2 * KEPT_WINDOWS):
             assert len(document_rows(plans[0], 57, step * plans[0].batches_per_epoch // (2 * KEPT_WINDOWS))) == 4
 

@@ -21,6 +21,7 @@ from ugf_jax.data.collate import collate_row, row_specs
 from ugf_jax.data.document_plan import DocumentPlan, Row, RowShape
 from ugf_jax.data.index import open_datasets
 from ugf_jax.data.recipes import RecipeSettings, build
+from ugf_jax.data.task_parts import TASKS, positive_weights
 from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
@@ -35,6 +36,9 @@ class DocumentSettings:
 
     datasets: tuple[str, ...] = setting((), doc="folders made by `ugf prepare`")
     weights: tuple[float, ...] = setting((), POSITIVE, "share of each dataset; empty: every record once an epoch")
+    serves: tuple[str, ...] = setting(
+        (), doc="tasks of each dataset, as `generate` or `caption+question`; empty: all of `recipes`"
+    )
     text_tokenizer: str = setting("", doc="tokenizer.json for texts; empty: the shipped one")
     rows: int = setting(16, POSITIVE, "rows of a global batch")
     length: int = setting(1024, POSITIVE, "tokens of a row")
@@ -56,12 +60,27 @@ class DocumentSettings:
         own = self.recipes
         return dataclasses.replace(own, length=min(own.length, self.length), auxiliary=min(own.auxiliary, self.auxiliary))
 
+    @property
+    def dataset_recipes(self) -> list[RecipeSettings]:
+        """`row_recipes` for each dataset, with the tasks that it serves."""
+        own = self.row_recipes
+        if not self.serves:
+            return [own] * len(self.datasets)
+        return [dataclasses.replace(own, tasks=own.tasks.only(served.split("+"))) for served in self.serves]
+
     def validate(self, path: str) -> None:
         """Refuses settings that do not go together."""
-        if self.weights and len(self.weights) != len(self.datasets):
-            raise InputError(
-                f"{path}.weights has {len(self.weights)} values; want one for each of {len(self.datasets)} datasets"
-            )
+        for name in ("weights", "serves"):
+            found = len(getattr(self, name))
+            if found and found != len(self.datasets):
+                raise InputError(f"{path}.{name} has {found} values; want one for each of {len(self.datasets)} datasets")
+        for served in self.serves:
+            chosen = served.split("+")
+            unknown = [name for name in chosen if name not in TASKS]
+            if unknown:
+                raise InputError(f"{path}.serves: no task '{unknown[0]}'; there are {', '.join(TASKS)}")
+            if not positive_weights(self.recipes.tasks.only(chosen)):
+                raise InputError(f"{path}.serves: '{served}' has no weight in {path}.recipes.tasks; want one greater than 0")
         if self.recipes.tasks.contrastive and not self.pairs:
             raise InputError(f"{path}.pairs is 0; the contrastive task wants at least 1, or {path}.recipes.tasks.contrastive 0")
 
@@ -105,7 +124,8 @@ class DocumentLoader:
         self.auxiliary_groups, self.auxiliary_codebook = known.groups, known.auxiliary
         self.auxiliary_levels, self.master_grid = known.levels, known.grid
         tables = [dataset.length_table for dataset in self.datasets]
-        self.plan = DocumentPlan(tables, settings.weights, settings.row_recipes, settings.shape, settings.rows, settings.seed)
+        recipes = settings.dataset_recipes
+        self.plan = DocumentPlan(tables, settings.weights, recipes, settings.shape, settings.rows, settings.seed)
         self.buckets = (settings.shape,)
         self.batches_per_epoch = self.plan.batches_per_epoch
         self.identity = self._identity()
@@ -187,6 +207,8 @@ class DocumentLoader:
         data["text_tokenizer"] = self.text.digest
         data["vocabulary"] = config.to_json(self.vocabulary)
         data["weights"] = list(settings.weights)
+        if settings.serves:
+            data["serves"] = list(settings.serves)
         for name in ("rows", "length", "auxiliary", "pairs"):
             data[name] = getattr(settings, name)
         data["recipes"] = config.to_json(settings.row_recipes)

@@ -111,7 +111,7 @@ class DocumentPlan:
         self,
         sources: Sequence[LengthSource],
         weights: Sequence[float],
-        recipes: Any,
+        recipes: Sequence[Any],
         shape: RowShape,
         rows: int,
         seed: int,
@@ -122,7 +122,7 @@ class DocumentPlan:
         Args:
           sources: of each dataset, none empty.
           weights: share of each dataset in an epoch; empty: every record once.
-          recipes: how records become documents, `RecipeSettings`; none may be larger than a row.
+          recipes: how records of each dataset become documents, such as `RecipeSettings`; none may be larger than a row.
           shape: what a row has room for.
           rows: of a global batch.
           seed: any integer of at least 0.
@@ -217,7 +217,7 @@ class DocumentPlan:
         for dataset in np.unique(datasets).tolist():
             own = np.flatnonzero(datasets == dataset)
             for place, lengths in zip(own.tolist(), self.sources[dataset].many(records[own]), strict=True):
-                recipes[place] = self._choose(lengths, keys[place], self.recipes)
+                recipes[place] = self._choose(lengths, keys[place], self.recipes[dataset])
         planned, left = [], []
         for dataset, record, recipe in zip(datasets.tolist(), records.tolist(), recipes, strict=True):
             if recipe is None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 from ugf_jax.config import FRACTION, NOT_NEGATIVE, POSITIVE, setting
 from ugf_jax.data import documents
@@ -20,6 +21,10 @@ class TaskWeights:
     conversation: float = setting(4.0, NOT_NEGATIVE, "turns with any number of images, each given or drawn by the model")
     text: float = setting(0.25, NOT_NEGATIVE, "a caption as plain text")
     contrastive: float = setting(1.0, NOT_NEGATIVE, "embeddings of an image and of its caption")
+
+    def only(self, names: Sequence[str]) -> "TaskWeights":
+        """The weights of the tasks named, and 0 for the others."""
+        return TaskWeights(**{name: getattr(self, name) if name in names else 0.0 for name in TASKS})
 
 
 TASKS = tuple(field.name for field in dataclasses.fields(TaskWeights))

@@ -60,17 +60,28 @@ def example(index: int, split: str = "train", max_side: int = 256) -> Record:
     Raises:
       InputError: no such split, or `max_side` too small to draw on.
     """
-    drawn = scene(index, split)
-    height, width = picture_size(index, split, max_side)
-    rng = random.Random(f"shapes words {split} {index}")
+    return record("shapes", index, split, scene(index, split), picture_size(index, split, max_side))
+
+
+def record(source: str, index: int, split: str, drawn: Scene, size: tuple[int, int]) -> Record:
+    """A scene as a record with picture, captions and questions.
+
+    Args:
+      source: kind of scenes, which names the record and seeds its words.
+      index: number of the example in its split.
+      split: it is of.
+      drawn: the scene.
+      size: (height, width) of the picture in pixels.
+    """
+    rng = random.Random(f"{source} words {split} {index}")
     return Record(
-        key=f"shapes-{split}-{index:08d}",
-        images=(encode_png(draw(drawn, height, width)),),
-        sizes=((height, width),),
+        key=f"{source}-{split}-{index:08d}",
+        images=(encode_png(draw(drawn, *size)),),
+        sizes=(size,),
         captions=captions(drawn, rng),
         questions=questions(drawn, rng),
         scene=drawn.to_json(),
-        meta={"source": "shapes", "split": split, "index": index},
+        meta={"source": source, "split": split, "index": index},
     )
 
 

@@ -15,7 +15,7 @@ CONTAINERS = ("circle", "square", "diamond")
 _CELLS = tuple((x, y) for y in (0.22, 0.5, 0.78) for x in (0.22, 0.5, 0.78))
 _JITTER = 0.05  # keeps centres clear of the cells' limits and of the level threshold
 EDGE = 0.02  # least distance to the edge, as a share of the shorter side
-_CONTAINER, _CONTAINED = (0.375, 0.39), (0.17, 0.18)  # diameters of an object and of the one inside it
+CONTAINER, CONTAINED = (0.375, 0.39), (0.17, 0.18)  # diameters of an object and of the one inside it
 GAP = 0.04  # least distance between the circles around two objects, likewise
 
 Look = tuple[str, str, str]  # shape, colour, size class
@@ -34,7 +34,7 @@ def random_scene(rng: random.Random, kind: str | None = None) -> Scene:
       kind: one of `KINDS`, or None for any.
     """
     while True:
-        chosen = kind or pick(rng, _WEIGHTED_KINDS)
+        chosen = kind or pick(rng, WEIGHTED_KINDS)
         scene = KINDS[chosen](rng)
         if scene is not None:
             return scene
@@ -47,7 +47,7 @@ def scene_in_split(rng: random.Random, split: str, kind: str | None = None) -> S
       InputError: no such split.
     """
     check_split(split)
-    kind = kind or pick(rng, _WEIGHTED_KINDS)
+    kind = kind or pick(rng, WEIGHTED_KINDS)
     while True:
         scene = random_scene(rng, kind)
         if belongs(scene, split):
@@ -106,7 +106,7 @@ KINDS: dict[str, Callable[[random.Random], Scene | None]] = {
     "inside": _inside,
     "several": _several,
 }
-_WEIGHTED_KINDS = ("single",) * 3 + ("pair",) * 5 + ("counting",) * 4 + ("inside",) * 3 + ("several",) * 5
+WEIGHTED_KINDS = ("single",) * 3 + ("pair",) * 5 + ("counting",) * 4 + ("inside",) * 3 + ("several",) * 5
 
 
 def _look(rng: random.Random) -> Look:
@@ -121,15 +121,14 @@ def _scene(rng: random.Random, looks: list[Look], within: Look | None = None) ->
         return None
     items = [Item(shape, colour, 0, 0, between(rng, *SIZES[size])) for shape, colour, size in looks]
     if within:
-        items[0] = dataclasses.replace(items[0], diameter=between(rng, *_CONTAINER))
-    centres = _place(rng, items)
-    if centres is None:
+        items[0] = dataclasses.replace(items[0], diameter=between(rng, *CONTAINER))
+    placed = _place(rng, items)
+    if placed is None:
         return None
-    items = [Item(o.shape, o.colour, x, y, o.diameter) for o, (x, y) in zip(items, centres, strict=True)]
     if within:
         shape, colour, _ = within
-        items.insert(1, Item(shape, colour, items[0].x, items[0].y, between(rng, *_CONTAINED), inside=0))
-    return Scene(pick(rng, tuple(BACKGROUNDS)), tuple(items))
+        placed.insert(1, Item(shape, colour, placed[0].x, placed[0].y, between(rng, *CONTAINED), inside=0))
+    return Scene(pick(rng, tuple(BACKGROUNDS)), tuple(placed))
 
 
 def between(rng: random.Random, low: float, high: float) -> float:
@@ -150,20 +149,23 @@ def _near(rng: random.Random, x: float, y: float, item: Item) -> tuple[float, fl
     return x, y
 
 
-def _place(rng: random.Random, items: list[Item]) -> list[tuple[float, float]] | None:
-    """Centres in a square picture, the tightest case: any other aspect ratio only moves objects apart."""
+def _place(rng: random.Random, items: list[Item]) -> list[Item] | None:
+    """The objects at centres in a square picture, the tightest case: any other aspect ratio only moves objects apart."""
     for _ in range(30):
         cells = list(_CELLS)
-        centres: list[tuple[float, float]] = []
+        placed: list[Item] = []
         for item in items:
             x, y = _near(rng, *cells.pop(int(rng.random() * len(cells))), item)
-            reach = item.diameter * radius(item.shape) + GAP
-            if any(
-                (x - a) ** 2 + (y - b) ** 2 < (reach + other.diameter * radius(other.shape)) ** 2
-                for (a, b), other in zip(centres, items, strict=False)
-            ):
+            item = dataclasses.replace(item, x=x, y=y)
+            if not all(apart(item, other) for other in placed):
                 break
-            centres.append((round(x, 4), round(y, 4)))
+            placed.append(dataclasses.replace(item, x=round(x, 4), y=round(y, 4)))
         else:
-            return centres
+            return placed
     return None
+
+
+def apart(first: Item, second: Item) -> bool:
+    """Whether there is room between two objects in a square picture."""
+    reach = first.diameter * radius(first.shape) + GAP + second.diameter * radius(second.shape)
+    return (first.x - second.x) ** 2 + (first.y - second.y) ** 2 >= reach**2

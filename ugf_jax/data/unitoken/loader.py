@@ -153,7 +153,7 @@ class UniTokenLoader:
         shape = PackedShape(s.length, s.auxiliary, 0, s.crops)
         named = zip(self.datasets, s.datasets, strict=True)
         sources = [SizeSource(dataset, self.words, s.vision, shape, name) for dataset, name in named]
-        return DocumentPlan(sources, s.weights, shape, shape, s.rows, s.seed, choose)
+        return DocumentPlan(sources, s.weights, [shape] * len(sources), shape, s.rows, s.seed, choose)
 
     def _load(self, step: int, part: int, parts: int) -> Batch:
         size = self.settings.rows // self.process_count

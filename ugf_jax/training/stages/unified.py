@@ -84,7 +84,9 @@ def data(settings: Settings) -> DataSource:
         evaluation = settings.evaluation
         if not evaluation.dataset:
             return ()
-        chosen = dataclasses.replace(settings.data, datasets=(evaluation.dataset,), weights=(), rows=evaluation.batch_size)
+        chosen = dataclasses.replace(
+            settings.data, datasets=(evaluation.dataset,), weights=(), serves=(), rows=evaluation.batch_size
+        )
         batches = -(-evaluation.limit // evaluation.batch_size)
         return held_out(chosen, settings.vocabulary, batches, index, count)
 
