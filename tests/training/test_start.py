@@ -17,6 +17,7 @@ from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.start import FREE, completed, differences, find_start
 from ugf_jax.training.state import init_state
 from ugf_jax.training.trainer import start_from
+from ugf_jax.training.watchdog import WatchdogSettings
 
 DEFAULTS = TrainSettings()
 DATA = {"seed": 0, "scales": [[64, 8]]}
@@ -106,6 +107,7 @@ def test_what_is_free_to_change_is_a_setting_and_does_not_stop_a_run(tmp_path):
     names = {f.name for stage in stages.NAMES for f in dataclasses.fields(stages.find(stage).settings)}
     assert set(FREE) <= names
     settings = TrainSettings(steps=5, log_every=1, max_bad_steps=2, tensorboard=True, resume="elsewhere")
+    settings = dataclasses.replace(settings, heartbeat=7, watchdog=WatchdogSettings(step=5.0))
     assert start(tmp_path / "own", settings, make_state(0)).step == 2
 
 

@@ -17,7 +17,7 @@ from ugf_jax.training.state import TrainState
 # What may change between two runs of one workdir; everything else makes it another experiment.
 FREE = (
     *("steps", "log_every", "max_bad_steps", "tensorboard", "resume", "init_from"),
-    *("mesh", "checkpoint", "evaluation", "data", "limits"),
+    *("mesh", "checkpoint", "evaluation", "data", "limits", "heartbeat", "watchdog"),
 )
 
 CODEBOOK = "codebook"  # collection of quantizers that learn by moving averages
