@@ -73,6 +73,23 @@ def test_output_folder_is_made(tmp_path):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there before"])
+@pytest.mark.parametrize("written", [False, True], ids=["empty", "written to"])
+def test_a_verb_that_refuses_leaves_no_empty_folder_behind(tmp_path, capsys, there, written):
+    folder = tmp_path / "out"
+    if there:
+        folder.mkdir()
+
+    def refuse(*_):
+        made = app.output_folder(folder, "--output")
+        if written:
+            (made / "found").write_text("")
+        raise InputError("no")
+
+    assert app.call("demo", DOC, make_flags(), refuse, []) == 2
+    assert folder.exists() == (there or written)
+
+
 def test_output_folder_refuses_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--workdir .*file: cannot write there"):

@@ -11,6 +11,7 @@ from etils import epath
 from ugf_jax.errors import EXIT_DONE, InputError, UgfError
 
 Main = Callable[[Sequence[str], flags.FlagValues], None]
+_made: list[epath.Path] = []  # folders that this command made for what it writes
 
 
 def run(verb: str, doc: str, own_flags: flags.FlagValues, main: Main, argv: Sequence[str] | None = None) -> NoReturn:
@@ -30,10 +31,14 @@ def call(verb: str, doc: str, own_flags: flags.FlagValues, main: Main, argv: Seq
     if any(a in ("-h", "--help", "-help", "--helpfull") for a in argv):
         print(help_text(verb, doc, own_flags))
         return EXIT_DONE
+    _made.clear()
     try:
         positional = parse_flags(verb, own_flags, argv)
         main(positional, own_flags)
     except UgfError as error:
+        for folder in _made:
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
         print(f"ugf {verb}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
@@ -84,13 +89,15 @@ def help_text(verb: str, doc: str, own_flags: flags.FlagValues) -> str:
 
 
 def output_folder(path: str | os.PathLike[str], flag: str) -> epath.Path:
-    """Makes `path` a folder that can be written to.
+    """Makes `path` a folder that can be written to; a verb that refuses its input leaves no empty one behind.
 
     Raises:
       InputError: it is a file, or it cannot be made or written.
     """
     folder = epath.Path(path)
     try:
+        if not folder.exists():
+            _made.append(folder)
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"
         probe.write_text("")
