@@ -7,6 +7,10 @@
 A gated cross-attention after every fourth block; gates start at zero, so that the first step computes what UniToken does. What
 is new learns at ten times the rate of the rest. `runs/unitoken_tokenizer` codes images with Chameleon's master codes and
 auxiliary codes of its own; experiments/unitoken_tokenizer.py makes it.
+
+Mesh and what blocks keep for the backward pass are what plans found good on 64 chips of TPU v5p (`docs/planning.md`). With
+fewer than 16 devices set `--config.mesh.fsdp`; where memory is short, `--config.model.remat_keep=nothing` and
+`--config.optimizer.accumulate`.
 """
 
 from ugf_jax.config import config_dict
@@ -33,6 +37,7 @@ def get_config(coded="data/unitoken/coded"):
             GroupSettings(learning_rate_scale=0.1)
         ),
     }
-    config.mesh.data, config.mesh.fsdp = 1, -1
+    config.mesh.data, config.mesh.fsdp = -1, 16
+    config.model.remat_keep = "both"
     config.objective.logits_chunk = 256
     return config

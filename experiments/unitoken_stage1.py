@@ -5,6 +5,10 @@
 
 2.5 million captions, one epoch of 128 a batch: 19,531 steps. The tower learns at a hundredth of the rate (at a half it
 collapses); its patch and position embeddings stay.
+
+Mesh and what blocks keep for the backward pass are what plans found good on 64 chips of TPU v5p (`docs/planning.md`). With
+fewer than 16 devices set `--config.mesh.fsdp`; where memory is short, `--config.model.remat_keep=nothing` and
+`--config.optimizer.accumulate`.
 """
 
 from ugf_jax.config import config_dict
@@ -31,7 +35,8 @@ def get_config(records="data/unitoken/stage1.jsonl"):
         r"^vision/(blocks|norm)": config_dict(GroupSettings(learning_rate_scale=0.01)),
         r"^(embed|layers|norm|head)(/|$)": config_dict(GroupSettings(learning_rate_scale=0.0)),
     }
-    config.mesh.data, config.mesh.fsdp = 1, -1
+    config.mesh.data, config.mesh.fsdp = -1, 16
+    config.model.remat_keep = "both"
     config.objective.image = 0.0  # captions only: nothing is drawn
     config.objective.logits_chunk = 256
     return config

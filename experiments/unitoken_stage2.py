@@ -5,6 +5,10 @@
 10 million documents of understanding and 10 million of generation, one epoch of 128 a batch: 156,250 steps. The tower's patch
 and position embeddings stay. Unlike the original, a tenth of the drawn images come without their prompt, for guidance; 0 is
 the original.
+
+Mesh and what blocks keep for the backward pass are what plans found good on 64 chips of TPU v5p (`docs/planning.md`). With
+fewer than 16 devices set `--config.mesh.fsdp`; where memory is short, `--config.model.remat_keep=nothing` and
+`--config.optimizer.accumulate`.
 """
 
 from ugf_jax.config import config_dict
@@ -30,6 +34,7 @@ def get_config(records="data/unitoken/stage2.jsonl"):
     optimizer.groups = {
         r"^vision/(embed|positions)": config_dict(GroupSettings(learning_rate_scale=0.0)),
     }
-    config.mesh.data, config.mesh.fsdp = 1, -1
+    config.mesh.data, config.mesh.fsdp = -1, 16
+    config.model.remat_keep = "both"
     config.objective.logits_chunk = 256
     return config

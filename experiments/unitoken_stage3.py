@@ -4,6 +4,10 @@
 
 423 thousand conversations and 100 thousand images to draw, one epoch of 128 a batch: 4,085 steps. Everything learns but the
 tower's patch and position embeddings.
+
+Mesh and what blocks keep for the backward pass are what plans found good on 64 chips of TPU v5p (`docs/planning.md`). With
+fewer than 16 devices set `--config.mesh.fsdp`; where memory is short, `--config.model.remat_keep=nothing` and
+`--config.optimizer.accumulate`.
 """
 
 from ugf_jax.config import config_dict
@@ -28,6 +32,7 @@ def get_config(records="data/unitoken/stage3.jsonl"):
     optimizer.groups = {
         r"^vision/(embed|positions)": config_dict(GroupSettings(learning_rate_scale=0.0)),
     }
-    config.mesh.data, config.mesh.fsdp = 1, -1
+    config.mesh.data, config.mesh.fsdp = -1, 16
+    config.model.remat_keep = "both"
     config.objective.logits_chunk = 256
     return config

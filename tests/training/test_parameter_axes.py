@@ -92,5 +92,9 @@ def test_a_vision_tower_fits_beside_a_fusion_transformer():
     axes = (*parameter_axes.FUSION, *parameter_axes.VISION)
     laid_out = sharding.tree_shardings(arrays, axes, MeshSettings().rules, mesh)  # refuses none and two
     assert laid_out["vision"]["blocks"]["mlp"]["up"]["kernel"].spec == P(None, "fsdp", "tensor")
+    last = {
+        sharding.path_name(path): s.spec[-1] for path, s in jax.tree_util.tree_leaves_with_path(laid_out) if len(s.spec) > 1
+    }
+    assert {axis for axis in last.values() if axis} == {"tensor"}  # over fsdp the compiler would sum whole gradients, then cut
     names = [sharding.path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(arrays)]
     assert [row for row, _ in parameter_axes.VISION if not any(re.search(rf"(^|/){row}$", name) for name in names)] == []

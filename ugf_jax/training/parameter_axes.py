@@ -95,9 +95,9 @@ DETAIL: ParameterAxes = (
 
 # What a vision tower and its adapter have beyond a fusion transformer; a table for both is `(*FUSION, *VISION)`.
 VISION: ParameterAxes = (
-    (r"embed/projection/kernel", (None, "embed")),
+    (r"embed/projection/kernel", ("embed", None)),
     (r"embed/projection/bias", (None,)),
-    (r"positions", (None, "embed")),
+    (r"positions", (None, None)),
     (r"blocks/attention/output/bias", (None, None)),
     (r"blocks/mlp/up/bias", (None, "mlp")),
     (r"blocks/mlp/down/bias", (None, None)),
