@@ -9,7 +9,7 @@ import pytest
 
 from ugf_jax import config
 from ugf_jax.errors import InputError
-from ugf_jax.models.master import MasterSettings, ViTMaster, make_master, mean_colours
+from ugf_jax.models.master import MasterSettings, ViTMaster, make_master
 from ugf_jax.models.quantizers import QuantizerSettings
 from ugf_jax.models.vqgan import VQGANSettings
 
@@ -18,6 +18,7 @@ CONVOLUTIONAL = dataclasses.replace(
     SMALL, kind="vqgan", patch=4, quantizer=QuantizerSettings(levels=(8, 8, 8)), vqgan=VQGANSettings(32, (1, 1, 1), 1, 8)
 )
 MEANS = dataclasses.replace(SMALL, encoder="mean", quantizer=QuantizerSettings(levels=(3, 4, 5)))
+COVERAGE = dataclasses.replace(SMALL, encoder="coverage", quantizer=QuantizerSettings(levels=(3, 4, 5, 6)))
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def low():
     return jnp.tanh(jax.random.normal(jax.random.key(0), (2, 32, 32, 3)))
 
 
-@pytest.mark.parametrize("settings", [SMALL, CONVOLUTIONAL, MEANS], ids=["vit", "vqgan", "mean"])
+@pytest.mark.parametrize("settings", [SMALL, CONVOLUTIONAL, MEANS, COVERAGE], ids=["vit", "vqgan", "mean", "coverage"])
 def test_decoding_codes_gives_the_reconstruction(settings, low, randomize):
     model = make_master(settings)
     variables = randomize(jax.eval_shape(lambda: model.init(jax.random.key(1), low)))
@@ -37,17 +38,9 @@ def test_decoding_codes_gives_the_reconstruction(settings, low, randomize):
     )
 
 
-def test_a_mean_colour_is_a_code_whatever_stands_beside_it():
-    image = np.full((1, 4, 8, 3), -1.0, np.float32)
-    image[0, :, 4:] = 1.0  # white
-    image[0, :2, :4, 0] = 1.0  # red: half of the black patch
-    np.testing.assert_array_equal(mean_colours(jnp.asarray(image), 4, (3, 4, 5)), [[[1, 2 + 3 * 3 + 12 * 4]]])
-    around = jnp.full((2, 1, 1, 3), -1.0).at[:, 0, 0, 1].set(jnp.array([-0.01, 0.01]))  # of -1, -1/3, 1/3, 1 the nearest
-    np.testing.assert_array_equal(mean_colours(around, 1, (2, 4, 2)).ravel(), [2 * 1, 2 * 2])
-
-
-def test_an_encoder_of_means_has_nothing_to_learn(low):
-    params = jax.eval_shape(make_master(MEANS).init, jax.random.key(0), low)["params"]
+@pytest.mark.parametrize("settings", [MEANS, COVERAGE], ids=["mean", "coverage"])
+def test_a_plain_encoder_has_nothing_to_learn(settings, low):
+    params = jax.eval_shape(make_master(settings).init, jax.random.key(0), low)["params"]
     assert set(params) == {"decoder", "head", "quantizer"}
     assert set(params["quantizer"]) == {"project_out"}
 
@@ -78,6 +71,7 @@ def test_settings_that_do_not_fit_are_refused():
         ({"width": 100}, "config.width is 100; want a multiple of 4 x config.heads, 32"),
         ({"kind": "vqgan", "patch": 8}, "config.patch is 8; want 16"),
         ({"encoder": "mean"}, "config.encoder is mean; want config.kind vit, and config.quantizer fsq with 3 levels"),
+        ({"encoder": "coverage"}, "config.encoder is coverage; want config.kind vit, and config.quantizer fsq with 4 levels"),
         ({"kind": "vgg"}, "want it one of vit, vqgan"),
     ):
         with pytest.raises(InputError, match=message):

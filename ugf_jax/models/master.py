@@ -7,12 +7,12 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
 from ugf_jax.models.blocks import GridStack
-from ugf_jax.models.patches import OverlappingPatches, PatchEmbedding, split_patches
+from ugf_jax.models.patches import OverlappingPatches, PatchEmbedding
+from ugf_jax.models.plain_codes import LEVELS, PLAIN
 from ugf_jax.models.quantizers import Quantizer, QuantizerSettings
 from ugf_jax.models.vqgan import VQGAN, VQGANSettings
 
@@ -26,9 +26,7 @@ class MasterSettings:
     patch: int = setting(16, POSITIVE, "pixels a side of one code")
     width: int = setting(512, POSITIVE, "features of a token")
     depth: int = setting(8, POSITIVE, "blocks in the encoder, and again in the decoder; even with windows")
-    encoder: str = setting(
-        "blocks", one_of("blocks", "mean"), "mean: a code is the mean colour of its patch; see `mean_colours`"
-    )
+    encoder: str = setting("blocks", one_of("blocks", *PLAIN), "blocks: learned; mean, coverage: see `plain_codes`")
     heads: int = setting(8, POSITIVE, "attention heads")
     window: int = setting(0, NOT_NEGATIVE, "codes a side of an attention window; 0 for the whole grid")
     quantizer: QuantizerSettings = setting(QuantizerSettings())
@@ -45,9 +43,10 @@ class MasterSettings:
             raise InputError(f"{path}.size is {self.size}; want a multiple of {path}.patch, {self.patch}")
         if self.kind == "vqgan" and self.patch != self.vqgan.patch:
             raise InputError(f"{path}.patch is {self.patch}; want {self.vqgan.patch}, which {path}.vqgan.multipliers make")
-        if self.encoder == "mean" and (self.kind, self.quantizer.kind, len(self.quantizer.levels)) != ("vit", "fsq", 3):
+        levels = LEVELS.get(self.encoder)
+        if levels and (self.kind, self.quantizer.kind, len(self.quantizer.levels)) != ("vit", "fsq", levels):
             raise InputError(
-                f"{path}.encoder is mean; want {path}.kind vit, and {path}.quantizer fsq with 3 levels: of red, green and blue"
+                f"{path}.encoder is {self.encoder}; want {path}.kind vit, and {path}.quantizer fsq with {levels} levels"
             )
         check_heads(self.width, self.heads, path)
 
@@ -67,30 +66,8 @@ class MasterOutput:
     loss: jax.Array
 
 
-def mean_colours(low: jax.Array, patch: int, levels: tuple[int, ...]) -> jax.Array:
-    """Codes of an encoder that has nothing to learn: the mean red, green and blue of each patch, each rounded to its levels.
-
-    Such a code says less than one that was learned, and the same wherever it stands: what is a shape in a grid of them can be
-    learned from few images, where learned codes, which hash a patch's contents into a number, take many. Edges are left to the
-    decoder, which learns to draw what has such means, and to the auxiliary codes.
-
-    Args:
-      low: float32 `[batch, height, width, 3]` in [-1, 1].
-      patch: pixels a side.
-      levels: of each colour; the first and the last are the ends of the range.
-
-    Returns:
-      int32 `[batch, height / patch, width / patch]`, numbered as by `FSQ`: the first level counts ones.
-    """
-    patches = split_patches(low, patch)
-    mean = jnp.mean(patches.reshape(*patches.shape[:-1], patch**2, 3).astype(jnp.float32), axis=-2)
-    top = jnp.asarray(levels, jnp.float32) - 1
-    digits = jnp.clip(jnp.round((mean + 1) / 2 * top), 0, top).astype(jnp.int32)
-    return jnp.sum(digits * jnp.asarray(np.cumprod((1, *levels[:-1])), jnp.int32), axis=-1)
-
-
 class ViTMaster(nn.Module):
-    """Encoder (a transformer, or means of patches), quantizer and transformer decoder over one fixed square image.
+    """Encoder (a transformer, or one of `plain_codes`), quantizer and transformer decoder over one fixed square image.
 
     Attributes:
       settings: sizes.
@@ -113,8 +90,8 @@ class ViTMaster(nn.Module):
 
     def __call__(self, low: jax.Array, key: jax.Array | None = None) -> MasterOutput:
         """Reconstructs `[batch, size, size, 3]` in [-1, 1], with gradients through the quantizer; `key` in training only."""
-        if self.settings.encoder == "mean":
-            index = mean_colours(low, self.settings.patch, self.settings.quantizer.levels)
+        if self.settings.encoder in PLAIN:
+            index = PLAIN[self.settings.encoder](low, self.settings.patch, self.settings.quantizer.levels)
             return MasterOutput(self.decode(index), index, jnp.zeros(()))
         quantized = self.quantizer(self.encoder(self.embed(low)), None, key)
         return MasterOutput(self._paint(quantized.value), quantized.index[..., 0], quantized.loss)
