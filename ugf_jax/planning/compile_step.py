@@ -11,7 +11,8 @@ from ugf_jax.planning.hlo import Program, parse_program
 from ugf_jax.planning.programs import StepProgram
 from ugf_jax.training.compiler import compiler_options
 
-_NEEDED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
+# As the compiler says it in two of its phases.
+_NEEDED = re.compile(r"Used ([\d.]+)([KMG]) of [\d.]+[KMG] hbm|required for HLO temporaries \(([\d.]+)([KMG])\)")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -42,10 +43,19 @@ def compile_program(step: StepProgram) -> Compiled:
     try:
         made = lowered.compile(compiler_options(jax.sharding.get_mesh()))
     except jax.errors.JaxRuntimeError as error:
-        needed = _NEEDED.search(str(error))
+        needed = bytes_needed(str(error))
         if needed is None:
             raise
-        return Compiled(None, None, time.process_time() - begin, float(needed[1]) * _UNITS[needed[2]])
+        return Compiled(None, None, time.process_time() - begin, needed)
     text = made.as_text()
     assert text is not None
     return Compiled(parse_program(text, step.loop), made.memory_analysis(), time.process_time() - begin)
+
+
+def bytes_needed(message: str) -> float | None:
+    """Memory that a program would have needed, from the compiler's refusal; None where that is about something else."""
+    found = _NEEDED.search(message)
+    if found is None:
+        return None
+    size, unit = (text for text in found.groups() if text is not None)
+    return float(size) * _UNITS[unit]
