@@ -42,7 +42,7 @@ def align(scene: Scene) -> Scene | None:
 
 
 def _on_grid(place: float, least: float, most: float) -> float:
-    """The middle of the patch for an object at `place`, so that it stays clear of the edges."""
+    """The middle of the patch for an object at `place`; where none of its third keeps from `least` to `most`, the innermost."""
     third = _PATCHES[min(int(3 * place), 2)]
     middles = [(patch + 0.5) / GRID for patch in third]
     if third == _PATCHES[1]:  # either is as near to the middle as the other
@@ -74,14 +74,5 @@ def picture_size(index: int, split: str = "train", max_side: int = 256) -> tuple
 
 
 def example(index: int, split: str = "train", max_side: int = 256) -> Record:
-    """Example `index` of a split.
-
-    Args:
-      index: number of the example, from 0; there is no end.
-      split: "train", "validation" or "test"; they differ by held-out combinations (see `ugf_jax.data.shapes.splits`).
-      max_side: longer side of the picture in pixels. Nothing but the picture depends on it.
-
-    Raises:
-      InputError: no such split, or `max_side` too small to draw on.
-    """
+    """Example `index` of a split; arguments and errors are those of `ugf_jax.data.shapes.example`."""
     return examples.record("aligned", index, split, scene(index, split), picture_size(index, split, max_side))
