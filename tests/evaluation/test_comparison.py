@@ -22,6 +22,13 @@ def test_only_figures_that_both_have_are_shown():
     assert ("reconstruction: master", "PSNR, dB", "21.5 (3)", "21.5 (3)") in both.tables[0].rows
 
 
+def test_the_other_model_may_be_given_a_name():
+    section = comparison_section(results(0.5), results(0.975), "the model that ships")
+    assert section.title == "Beside the model that ships"
+    assert section.tables[0].columns[-1] == "the model that ships"
+    assert comparison_section(results(0.5), results(0.975)).title == "Beside models/small"
+
+
 def test_nothing_in_common_gives_no_table():
     assert comparison_section(results(0.5), {"run": results(0)["run"]}).tables == []
 

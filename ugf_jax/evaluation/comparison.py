@@ -38,20 +38,26 @@ def read_results(path: epath.PathLike) -> dict[str, Any]:
     return results
 
 
-def comparison_section(results: Results, other: Results) -> Section:
-    """The figures that both evaluations have, each with its standard error and number of items."""
+def comparison_section(results: Results, other: Results, name: str | None = None) -> Section:
+    """The figures that both evaluations have, each with its standard error and number of items.
+
+    Args:
+      results: of this evaluation.
+      other: of the other one.
+      name: what the other's model is called; None: as its run is.
+    """
     rows = []
     for task, metric, is_share, unit in SHOWN:
         for variant, metrics in results.get(task, {}).items():
             there = other.get(task, {}).get(variant, {})
             if metric in metrics and metric in there:
-                name = task.removesuffix("_by_category").removesuffix("_by_kind") + f": {variant.replace('_', ' ')}"
-                rows.append((name, unit, *(_cell(found[metric], is_share) for found in (metrics, there))))
+                what = task.removesuffix("_by_category").removesuffix("_by_kind") + f": {variant.replace('_', ' ')}"
+                rows.append((what, unit, *(_cell(found[metric], is_share) for found in (metrics, there))))
     run = other["run"]["checkpoint"]
-    columns = ("what", "unit", "this", f"{epath.Path(run['workdir']).name}, step {run['step']}")
+    columns = ("what", "unit", "this", name or f"{epath.Path(run['workdir']).name}, step {run['step']}")
     note = "Mean ± standard error (number of items). The items of the two evaluations need not be the same."
     table = Table("Figures of both", columns, rows, note)
-    return Section(f"Beside {run['workdir']}", "", tables=[table] if rows else [])
+    return Section(f"Beside {name or run['workdir']}", "", tables=[table] if rows else [])
 
 
 def _cell(found: Mapping[str, Any], is_share: bool) -> str:

@@ -23,6 +23,7 @@ from ugf_jax.evaluation.sample_log import SampleLog
 from ugf_jax.evaluation.summary import summarize, to_json
 from ugf_jax.evaluation.versions import library_versions
 from ugf_jax.generation.image_tokenizer import ImageTokenizer
+from ugf_jax.generation.unified_model import FIGURES, SHIPPED
 
 
 def run_reconstruction(job: Job) -> Outcome:
@@ -172,7 +173,8 @@ def evaluate(
     sections = [section for outcome in outcomes.values() for section in outcome.sections]
     sections += [section for path in (run, job.feedback) if path is not None and (section := run_section(path))]
     if other is not None:
-        sections.insert(0, comparison_section(results, other))
+        name = "the model that ships" if beside == SHIPPED / FIGURES else None
+        sections.insert(0, comparison_section(results, other, name))
     page = epath.Path(report or job.output / "report.html")
     named = dict.fromkeys(folder.name for task in tasks.values() for folder in job.subjects(task))
     write_report(page, f"Evaluation of {' and '.join(named)}", sections, about, first.config)
