@@ -3,8 +3,8 @@
 The master sees every picture as `GRID`×`GRID` patches, whatever its size. An object anywhere, of any diameter, gives its edge
 another row of patches each time, which a small transformer must learn to draw by seeing tens of thousands. Here each object
 has the one diameter of its size class and is centred on a patch, so that a shape is one pattern for each size and place, and
-can be drawn right after few examples. Captions, questions and splits are those of `shapes`. Pictures are at most 5:3: in
-longer ones a small object is a patch wide.
+can be drawn right after few examples. For the same reason pictures have few aspect ratios; in longer ones than 7:4 a small
+object would be a patch wide. Captions, questions and splits are those of `shapes`.
 """
 
 import dataclasses
@@ -18,7 +18,8 @@ from ugf_jax.data.shapes.sampling import CONTAINED, CONTAINER, EDGE, WEIGHTED_KI
 from ugf_jax.data.shapes.splits import belongs
 
 GRID = 16
-MAX_ASPECT = 5 / 3
+# Aspect ratios of pictures, as rows and columns of the buckets about 256×256 in patches of 16: squares thrice as often.
+GRIDS = ((16, 16),) * 3 + ((17, 15), (18, 14), (19, 13), (21, 12), (15, 17), (14, 18), (13, 19), (12, 21))
 # Patches, of each third of the picture, that objects are centred on, the nearest to the third's middle first.
 _PATCHES = ((3, 4), (7, 8), (12, 11))
 
@@ -65,12 +66,24 @@ def scene(index: int, split: str = "train") -> Scene:
 
 
 def picture_size(index: int, split: str = "train", max_side: int = 256) -> tuple[int, int]:
-    """`(height, width)` of example `index`: its longer side is `max_side`, its aspect ratio from 3:5 to 5:3, often square.
+    """`(height, width)` of example `index`: its longer side is `max_side`, its aspect ratio that of one of `GRIDS`.
 
     Raises:
       InputError: `max_side` is too small to draw on.
     """
-    return examples.numbered_size(f"shapes aligned size {split} {index}", max_side, MAX_ASPECT)
+    return grid_size(f"shapes aligned size {split} {index}", max_side)
+
+
+def grid_size(seed: str, max_side: int) -> tuple[int, int]:
+    """`(height, width)` of the picture with this seed: the aspect ratio of one of `GRIDS`.
+
+    Raises:
+      InputError: `max_side` is too small to draw on.
+    """
+    examples.check_side(max_side)
+    rows, columns = pick(random.Random(seed), GRIDS)
+    scale = max_side / max(rows, columns)
+    return round(rows * scale), round(columns * scale)
 
 
 def example(index: int, split: str = "train", max_side: int = 256) -> Record:

@@ -44,12 +44,12 @@ def _clear(item: Item) -> bool:
 
 
 def picture_size(index: int, split: str = "train", max_side: int = 256) -> tuple[int, int]:
-    """`(height, width)` of example `index`; its aspect ratio is from 3:5 to 5:3, as of `aligned`.
+    """`(height, width)` of example `index`; its aspect ratio is one of those of `aligned`.
 
     Raises:
       InputError: `max_side` is too small to draw on.
     """
-    return examples.numbered_size(f"shapes crowd size {split} {index}", max_side, aligned.MAX_ASPECT)
+    return aligned.grid_size(f"shapes crowd size {split} {index}", max_side)
 
 
 def example(index: int, split: str = "train", max_side: int = 256) -> Record:

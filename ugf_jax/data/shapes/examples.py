@@ -42,11 +42,16 @@ def numbered_size(seed: str, max_side: int, max_aspect: float) -> tuple[int, int
     Raises:
       InputError: `max_side` is too small to draw on.
     """
-    if max_side < _LEAST_SIDE:
-        raise InputError(f"shapes: max_side is {max_side}; want at least {_LEAST_SIDE} pixels")
+    check_side(max_side)
     rng = random.Random(seed)
     aspect = 1.0 if rng.random() < _SQUARE_SHARE else max_aspect ** (2 * rng.random() - 1)
     return (round(max_side / aspect), max_side) if aspect >= 1 else (max_side, round(max_side * aspect))
+
+
+def check_side(max_side: int) -> None:
+    """Raises an `InputError` if pictures of that size are too small to draw on."""
+    if max_side < _LEAST_SIDE:
+        raise InputError(f"shapes: max_side is {max_side}; want at least {_LEAST_SIDE} pixels")
 
 
 def example(index: int, split: str = "train", max_side: int = 256) -> Record:
