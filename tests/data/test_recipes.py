@@ -214,6 +214,17 @@ def share(record, settings, what, count=3000):
     return float(np.mean([what(choose(lengths, k, settings)) for k in keys(count)]))
 
 
+def test_the_fullest_caption_is_drawn_from_as_often_as_asked(make_codes):
+    record = Record("k", captions=("a cat", "a black cat on a mat", "a black cat"), codes=(make_codes(1),))
+    shares = [
+        share(record, only("generate", fullest=fullest, caption_dropout=0.0), lambda r: r.caption == 1)
+        for fullest in (0.0, 0.4, 1.0)
+    ]
+    assert shares == pytest.approx([1 / 3, 0.4 + 0.6 / 3, 1], abs=0.03)
+    cut = share(record, only("generate", fullest=1.0, caption_dropout=0.2), lambda r: r.caption < 0)
+    assert cut == pytest.approx(0.2, abs=0.025)
+
+
 def test_dropouts_and_weights_come_near_their_settings(make_codes):
     turns = ({"from": "human", "value": "<|image|> <|image|>"}, {"from": "gpt", "value": "both"})
     record = Record("k", captions=("a", "b"), codes=(make_codes(1), make_codes(2)), turns=turns)

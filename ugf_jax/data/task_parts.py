@@ -36,6 +36,7 @@ class RecipeSettings:
 
     tasks: TaskWeights = setting(TaskWeights())
     caption_dropout: float = setting(0.1, FRACTION, "share of generated images without their caption, for guidance")
+    fullest: float = setting(0.0, FRACTION, "share of generated images whose caption is the longest of theirs, not any")
     memory_dropout: float = setting(0.1, FRACTION, "share of given images whose auxiliary memory is hidden")
     drawn: float = setting(0.0, FRACTION, "share of given images that are trained on too, and looked at only afterwards")
     max_questions: int = setting(4, POSITIVE, "questions about one image in a document")

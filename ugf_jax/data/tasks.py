@@ -20,6 +20,8 @@ def plan_generate(lengths: Lengths, draws: Draws, settings: RecipeSettings) -> R
     if not lengths.captions or not lengths.images:
         return None
     number = draws.below(len(lengths.captions))
+    if settings.fullest and draws.fraction() < settings.fullest:
+        number = lengths.captions.index(max(lengths.captions))
     span = lengths.images[0][0] + SPAN_EXTRA
     if draws.fraction() < settings.caption_dropout:
         return Recipe("generate", span) if span <= settings.length else None
