@@ -27,7 +27,7 @@ def fresh_flags():
     ("argv", "words"),
     [
         (["--workdirr=x"], "workdirr"),
-        (["--config=nowhere.py", "--workdir={tmp}"], "nowhere.py"),
+        (["--config=nowhere.py", "--workdir={tmp}"], "--config: nowhere.py: no such file; want a Python file"),
         ([f"{SMALL}:none", "--workdir={tmp}"], "parsing config file: ValueError: small_unified.py:none: no such phase"),
         ([DEMO], "--workdir=FOLDER"),
         (["--workdir={tmp}"], "--config=FILE"),

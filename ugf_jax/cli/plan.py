@@ -25,15 +25,15 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from ugf_jax.cli import app
+from ugf_jax.cli.config_flag import load_config
 from ugf_jax.cli.tables import print_table
-from ugf_jax.cli.train import config_stage
 from ugf_jax.errors import InputError
 from ugf_jax.json_files import write_json
 from ugf_jax.planning import cache, report
 from ugf_jax.planning.nvidia import nvidia_plan
 from ugf_jax.planning.plan import Plan, make_plan, versions
 from ugf_jax.planning.sweep import choices, defaults, parse_vary, with_choice
-from ugf_jax.planning.topology import Topology, parse_topology
+from ugf_jax.planning.topology import Topology, check_compiler, parse_topology
 
 FLAGS = flags.FlagValues()
 config_flags.DEFINE_config_file("config", None, "Config file, e.g. experiments/ugf_1b.py.", flag_values=FLAGS)
@@ -55,11 +55,11 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         raise InputError(f"unexpected argument '{positional[0]}'; everything is a flag (see ugf plan --help)")
     if values.config is None or not values.topology:
         raise InputError("--config=FILE and --topology=KIND:SHAPE are both needed, e.g. --topology=v5p:8x8x8")
-    config_stage(values)  # says it where the file could not be read
     topology = parse_topology(values.topology, values.slices)
-    wanted = [parse_vary(text) for text in values.vary] or (defaults(values.config, topology) if values.sweep else [])
+    settings = load_config(values)
+    wanted = [parse_vary(text) for text in values.vary] or (defaults(settings, topology) if values.sweep else [])
     if not wanted:
-        plan = find_plan(values.config, topology, values)
+        plan = find_plan(settings, topology, values)
         show(plan)
     else:
         plan = sweep(wanted, topology, values)
@@ -70,7 +70,10 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
 
 def find_plan(settings: ConfigDict, topology: Topology, values: flags.FlagValues) -> Plan:
     """The plan of one config, from the cache where it is there."""
-    start = values["from"].value
+    start = load_config(values, "from")
+    if not topology.chip.tpu:
+        return for_run(nvidia_plan(settings, topology, start), values.tokens, values.loader_rate)
+    check_compiler()
     sizes = [int(size) for size in values.scaling]
     question = {
         "config": settings.to_dict(),
@@ -81,10 +84,7 @@ def find_plan(settings: ConfigDict, topology: Topology, values: flags.FlagValues
         "source": cache.source_digest(),
     }
     folder = pathlib.Path(values.cache) if values.cache else None
-    if topology.chip.tpu:
-        plan = cache.cached(folder, question, lambda: make_plan(settings, topology, start, sizes))
-    else:
-        plan = nvidia_plan(settings, topology, start)
+    plan = cache.cached(folder, question, lambda: make_plan(settings, topology, start, sizes))
     return for_run(plan, values.tokens, values.loader_rate)
 
 

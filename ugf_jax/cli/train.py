@@ -29,6 +29,7 @@ from ml_collections import config_flags
 
 from ugf_jax import config
 from ugf_jax.cli import app
+from ugf_jax.cli.config_flag import load_config
 from ugf_jax.errors import InputError, RetryError, UgfError
 from ugf_jax.json_files import write_json
 from ugf_jax.training import stages
@@ -56,7 +57,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         raise InputError(
             "--config=FILE and --workdir=FOLDER are both needed, e.g. --config=experiments/demo.py --workdir=runs/demo"
         )
-    stage_type = stages.find(config_stage(values))
+    stage_type = stages.find(load_config(values).get("stage"))
     settings = config.parse(stage_type.settings, values.config)
     workdir = app.output_folder(values.workdir, "--workdir")
     join_processes(values, settings.heartbeat)
@@ -74,18 +75,6 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
         raise
     if summary and jax.process_index() == 0:
         write_json(workdir / "results.json", summary)
-
-
-def config_stage(values: flags.FlagValues) -> Any:
-    """The config's `stage`.
-
-    Raises:
-      InputError: the config file could not be loaded; ml_collections tells only now.
-    """
-    try:
-        return values.config.get("stage")
-    except OSError as error:
-        raise InputError(f"--config: {' '.join(str(error.__cause__ or error).split())}") from error
 
 
 def join_processes(values: flags.FlagValues, heartbeat: int) -> None:

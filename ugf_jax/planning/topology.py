@@ -94,14 +94,19 @@ def parse_topology(text: str, slices: int = 1) -> Topology:
     return found
 
 
+def check_compiler() -> None:
+    """Raises an `InputError` unless the compiler for TPU is installed."""
+    if importlib.util.find_spec("libtpu") is None:
+        raise InputError('--topology: compiling for TPU needs libtpu; want pip install "ugf-jax[plan]"')
+
+
 def described_devices(topology: Topology) -> list[Any]:
     """JAX devices of TPU slices that are not there: enough to compile for.
 
     Raises:
       InputError: the compiler is not installed or knows no such topology.
     """
-    if importlib.util.find_spec("libtpu") is None:
-        raise InputError('--topology: compiling for TPU needs libtpu; want pip install "ugf-jax[plan]"')
+    check_compiler()
     for name, value in _OFFLINE.items():
         os.environ.setdefault(name, value)
     import jax
