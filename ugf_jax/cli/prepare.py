@@ -10,6 +10,7 @@ SOURCE is one of
   shapes:N            N drawn scenes with captions, questions and scene graphs (shapes:N@1024: of 1,024 pixels instead of 256)
   aligned:N           such scenes with every object on a patch of the master's grid: easier to learn to draw
   crowd:N             pictures full of such objects, without words: for image tokenizers
+  tinted:N            aligned scenes in twenty colours more: teaches that any shape has any colour
   fine:N              scenes with small letters, thin outlines and dots, and questions about them (fine:N@1024 likewise)
   edits:N             pairs of scenes with an instruction that leads from the first to the second
 or one of these, preferences between images of one prompt:

@@ -6,7 +6,7 @@ import math
 import cv2
 import numpy as np
 
-from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, Item, Scene
+from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, TINTS, Item, Scene
 
 # Area inside the outline of each shape at diameter 1, as a share of the circle's: spiky shapes look larger than their area.
 _AREAS = {
@@ -23,6 +23,7 @@ _HOLE = 0.5  # inner diameter of a ring
 _ARM = 0.36  # width of a cross's arms as a share of its length
 _VERTICES = 128  # of a circle: it stays within 0.0003 of its radius
 _SUBPIXEL_BITS = 4
+_PAINTS = COLOURS | TINTS
 
 
 @functools.cache
@@ -128,7 +129,7 @@ def draw(scene: Scene, height: int, width: int) -> np.ndarray:
     image = np.empty((height, width, 3), np.uint8)
     image[:] = BACKGROUNDS[scene.background]
     for item in scene.objects:
-        paint(image, *coverage(item, height, width), COLOURS[item.colour])
+        paint(image, *coverage(item, height, width), _PAINTS[item.colour])
     return image
 
 

@@ -24,6 +24,29 @@ COLOURS = {
     "pink": (255, 135, 190),
     "brown": (125, 75, 40),
 }
+# Of `tinted` scenes only: no prompt names them, no question asks for them and the checker does not know them.
+TINTS = {
+    "lime": (128, 255, 0),
+    "magenta": (255, 0, 255),
+    "teal": (0, 128, 128),
+    "maroon": (128, 0, 0),
+    "olive": (128, 128, 0),
+    "coral": (255, 128, 128),
+    "gold": (255, 191, 0),
+    "violet": (128, 0, 255),
+    "indigo": (64, 0, 191),
+    "turquoise": (64, 255, 191),
+    "crimson": (255, 0, 64),
+    "lavender": (191, 128, 255),
+    "mint": (128, 255, 128),
+    "tan": (191, 128, 64),
+    "plum": (128, 0, 64),
+    "sky-blue": (64, 191, 255),
+    "chocolate": (128, 64, 0),
+    "emerald": (0, 191, 64),
+    "rose": (255, 64, 128),
+    "scarlet": (255, 64, 0),
+}
 BACKGROUNDS = {
     "white": (255, 255, 255),
     "beige": (234, 214, 172),
