@@ -163,13 +163,13 @@ def check(job: Job, devices: int, slices: int = 1, remote: bool = False) -> None
     from ml_collections import config_flags  # with the stages JAX comes, which takes seconds: not for a wrong flag
 
     from ugf_jax import config
-    from ugf_jax.cli import train
+    from ugf_jax.cli.config_flag import load_config
     from ugf_jax.training import sharding, stages
 
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "", flag_values=values)
     app.parse_flags("train", values, [f"--config={job.config}", *job.overrides])
-    settings = config.parse(stages.find(train.config_stage(values)).settings, values.config)
+    settings = config.parse(stages.find(load_config(values).get("stage")).settings, values.config)
     data, *_ = sharding.mesh_shape(settings.mesh, devices)
     if data % slices:
         raise InputError(f"config.mesh.data is {data}; want a multiple of the {slices} slices, which only it may span")
