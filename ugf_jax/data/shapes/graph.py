@@ -24,7 +24,7 @@ COLOURS = {
     "pink": (255, 135, 190),
     "brown": (125, 75, 40),
 }
-# Of `tinted` scenes only: no prompt names them, no question asks for them and the checker does not know them.
+# Of `tinted` scenes only: no prompt or question of an evaluation names them, and the checker does not know them.
 TINTS = {
     "lime": (128, 255, 0),
     "magenta": (255, 0, 255),
