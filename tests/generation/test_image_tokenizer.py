@@ -97,6 +97,17 @@ def test_the_budget_is_kept_and_paid_for(make, noise, keep, positions):
         assert tokenizer.bits(codes) == {"master": 24.0, "auxiliary": 12.0 * positions + mask}
 
 
+def test_of_no_budget_only_the_master_codes_are_made(make, noise):
+    tokenizer = make(levels=2)
+    images = noise(2, 40, 50)
+    for one, whole in zip(tokenizer.encode(images, keep=0), tokenizer.encode(images), strict=True):
+        np.testing.assert_array_equal(one.master, whole.master)
+        assert [kept.shape for kept in one.kept] == [kept.shape for kept in whole.kept]
+        assert [codes.shape for codes in one.auxiliary] == [codes.shape for codes in whole.auxiliary]
+        assert not any(kept.any() for kept in one.kept)
+        assert one.bucket == whole.bucket
+
+
 def test_the_budget_goes_where_the_master_misses_most(make):
     tokenizer = make()
     # Whatever the master paints, noise in one cell costs most there.

@@ -123,9 +123,21 @@ def test_scales_of_ones_own_give_other_grids(run, writer, noise, make_record):
     assert coded.codes[0].master.shape == (2, 2)
 
 
+def test_master_codes_alone_are_those_of_the_whole(run, writer, noise, make_record):
+    records = [make_record("a", noise(1, 33, 50)[0])]
+    other = CodeWriter(run("fsq"), keep=0.0)
+    assert other.identity != writer.identity
+    (alone,), (whole,) = other(records)[0].codes, writer(records)[0].codes
+    np.testing.assert_array_equal(alone.master, whole.master)
+    assert not alone.kept[0].any()
+    assert whole.kept[0].any()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--keep=0"], "--keep needs --tokenize"),
+        (["--tokenize=x", "--keep=2"], "keep"),
         (["--scales=64"], "--scales and --max_stretch need --tokenize"),
         (["--max_stretch=0.1"], "--scales and --max_stretch need --tokenize"),
         (["--tokenize=x", "--scales=a"], "--scales is 'a'; want whole numbers"),

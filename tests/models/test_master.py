@@ -18,7 +18,7 @@ CONVOLUTIONAL = dataclasses.replace(
     SMALL, kind="vqgan", patch=4, quantizer=QuantizerSettings(levels=(8, 8, 8)), vqgan=VQGANSettings(32, (1, 1, 1), 1, 8)
 )
 MEANS = dataclasses.replace(SMALL, encoder="mean", quantizer=QuantizerSettings(levels=(3, 4, 5)))
-COVERAGE = dataclasses.replace(SMALL, encoder="coverage", quantizer=QuantizerSettings(levels=(3, 4, 5, 6)))
+COVERAGE = dataclasses.replace(SMALL, encoder="coverage", quantizer=QuantizerSettings("product", (5, 6)))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_decoding_codes_gives_the_reconstruction(settings, low, randomize):
 @pytest.mark.parametrize("settings", [MEANS, COVERAGE], ids=["mean", "coverage"])
 def test_a_plain_encoder_has_nothing_to_learn(settings, low):
     params = jax.eval_shape(make_master(settings).init, jax.random.key(0), low)["params"]
-    assert set(params) == {"decoder", "head", "quantizer"}
+    assert set(params) == {"decoder", "head", "quantizer"}  # colours and masks are state, not parameters
     assert set(params["quantizer"]) == {"project_out"}
 
 
@@ -71,7 +71,14 @@ def test_settings_that_do_not_fit_are_refused():
         ({"width": 100}, "config.width is 100; want a multiple of 4 x config.heads, 32"),
         ({"kind": "vqgan", "patch": 8}, "config.patch is 8; want 16"),
         ({"encoder": "mean"}, "config.encoder is mean; want config.kind vit, and config.quantizer fsq with 3 levels"),
-        ({"encoder": "coverage"}, "config.encoder is coverage; want config.kind vit, and config.quantizer fsq with 4 levels"),
+        (
+            {"encoder": "coverage"},
+            "config.encoder is coverage; want config.kind vit, and config.quantizer product with 2 levels",
+        ),
+        (
+            {"encoder": "coverage", "patch": 10, "size": 40, "quantizer": {"kind": "product", "levels": (4, 4)}},
+            "config.patch is 10; want a multiple of 8, for config.encoder coverage",
+        ),
         ({"kind": "vgg"}, "want it one of vit, vqgan"),
     ):
         with pytest.raises(InputError, match=message):

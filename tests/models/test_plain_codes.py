@@ -7,11 +7,8 @@ import pytest
 
 from ugf_jax.models.plain_codes import coverage, mean_colours
 
-LEVELS = (5, 5, 5, 8)
 BLACK, WHITE, RED, BLUE = (-1, -1, -1), (1, 1, 1), (1, -1, -1), (-1, -1, 1)
-CODE = {BLACK: 0, WHITE: 4 + 5 * 4 + 25 * 4, RED: 4, BLUE: 25 * 4}
-FULL = 125 * 7
-codes = jax.jit(functools.partial(coverage, patch=8, levels=LEVELS))
+features = jax.jit(functools.partial(coverage, patch=8))
 
 
 def test_a_mean_colour_is_a_code_whatever_stands_beside_it():
@@ -27,51 +24,74 @@ def picture(colour, size=32):
     return np.tile(np.array(colour, np.float32), (1, size, size, 1))
 
 
+def colour_and_mask(image):
+    """`[rows, columns, 3]` and `[rows, columns, 8, 8]` of the first picture."""
+    found = np.asarray(features(image)[0][0])
+    return found[..., :3], found[..., 3:].reshape(*found.shape[:2], 8, 8)
+
+
 @pytest.mark.parametrize("colour", [BLACK, WHITE, RED, BLUE])
 def test_a_flat_patch_is_its_colour_and_full(colour):
-    assert np.all(codes(picture(colour)) == CODE[colour] + FULL)
+    found, mask = colour_and_mask(picture(colour))
+    np.testing.assert_allclose(found, np.broadcast_to(colour, found.shape), atol=1e-6)
+    assert np.all(mask == 1)
 
 
 @pytest.mark.parametrize("around", [BLACK, WHITE, BLUE])
-def test_along_an_edge_the_share_is_the_same_whatever_meets(around):
+def test_along_an_edge_the_mask_is_the_same_whatever_meets(around):
     image = picture(around)
     for rows in range(1, 8):
         image[0, 8 : 8 + rows, 8:16] = RED
-        assert codes(image)[0, 1, 1] == CODE[RED] + 125 * (rows - 1)
-        assert codes(image)[0, 2, 1] == CODE[around] + FULL
+        found, mask = colour_and_mask(image)
+        np.testing.assert_allclose(found[1, 1], RED, atol=1e-6)
+        np.testing.assert_allclose(mask[1, 1], np.repeat(np.arange(8) < rows, 8).reshape(8, 8), atol=1e-5)
+        np.testing.assert_allclose(found[2, 1], around, atol=1e-6)
+        assert np.all(mask[2, 1] == 1)
+
+
+def test_masks_of_larger_patches_are_means():
+    image = picture(WHITE)
+    image[0, 16:24, 16:23] = RED  # of a patch of 16 pixels the upper left quarter but for one column
+    mask = np.asarray(coverage(jnp.asarray(image), 16)[0])[0, 1, 1, 3:].reshape(8, 8)
+    expected = np.zeros((8, 8))
+    expected[:4, :4] = (1, 1, 1, 0.5)
+    np.testing.assert_allclose(mask, expected, atol=1e-5)
 
 
 def test_what_covers_next_to_nothing_is_left_out():
     image = picture(WHITE)
-    image[0, 8, 8:11] = RED  # 3 of 64 pixels; half a level are 4
-    assert codes(image)[0, 1, 1] == CODE[WHITE] + FULL
-    image[0, 8, 8:13] = RED
-    assert codes(image)[0, 1, 1] == CODE[RED]
+    image[0, 8, 8:11] = RED  # 3 of 64 pixels; a sixteenth are 4
+    found, mask = colour_and_mask(image)
+    np.testing.assert_allclose(found[1, 1], WHITE, atol=1e-6)
+    assert np.all(mask[1, 1] == 1)
+    image[0, 8, 8:12] = RED
+    found, mask = colour_and_mask(image)
+    np.testing.assert_allclose(found[1, 1], RED, atol=1e-6)
+    assert mask[1, 1].sum() == pytest.approx(4, abs=1e-3)
 
 
-def test_pixels_between_two_colours_count_in_part():
+def test_pixels_between_two_colours_count_in_part_and_do_not_tell_the_colour():
     image = picture(BLACK)
     image[0, 8:16, 8:12] = RED
     image[0, 8:16, 12] = np.add(BLACK, RED) / 2  # as along an anti-aliased edge
-    assert codes(image)[0, 1, 1] in (CODE[RED] + 125 * 3, CODE[RED] + 125 * 4)  # 4.5 columns of 8
-    image[0, 8:16, 13] = np.add(BLACK, RED) / 2
-    assert codes(image)[0, 1, 1] == CODE[RED] + 125 * 4  # 5 columns
+    found, mask = colour_and_mask(image)
+    np.testing.assert_allclose(found[1, 1], RED, atol=1e-6)
+    np.testing.assert_allclose(mask[1, 1, 0], (1, 1, 1, 1, 0.5, 0, 0, 0), atol=1e-5)
 
 
 def test_within_an_object_the_colour_farther_from_the_surround_is_named():
     image = picture(WHITE, 64)
     image[0, 16:40, 16:40] = RED
     image[0, 24:32, 24:28] = BLACK
-    assert codes(image)[0, 3, 3] == CODE[BLACK] + 125 * 3
+    found, mask = colour_and_mask(image)
+    np.testing.assert_allclose(found[3, 3], BLACK, atol=1e-6)
+    assert mask[3, 3].mean() == pytest.approx(0.5, abs=1e-3)
 
 
-def test_small_differences_are_one_colour():
+def test_small_differences_are_one_colour_and_flat_patches_count_little():
     image = picture(WHITE) - np.random.default_rng(0).uniform(0, 0.1, (1, 32, 32, 1)).astype(np.float32)
-    assert np.all(codes(image) == CODE[WHITE] + FULL)
-
-
-def test_every_code_is_one_of_the_quantizer():
-    found = codes(np.random.default_rng(1).uniform(-1, 1, (4, 64, 64, 3)).astype(np.float32))
-    assert found.dtype == jnp.int32
-    assert found.min() >= 0
-    assert found.max() < 1000
+    image[0, 8:12, 8:16] = RED
+    found, weights = features(image)
+    assert np.all(np.delete(np.asarray(found[0, ..., 3:]).reshape(16, 64), 5, axis=0) == 1)
+    assert np.argmax(weights) == 5
+    assert np.sort(np.asarray(weights).ravel())[-2] < 0.1

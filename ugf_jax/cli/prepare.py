@@ -8,7 +8,7 @@ SOURCE is one of
   NAME or FOLDER      a TFDS dataset stored as ArrayRecord
   clipart             1,500 real drawings that come with this package
   shapes:N            N drawn scenes with captions, questions and scene graphs (shapes:N@1024: of 1,024 pixels instead of 256)
-  aligned:N           such scenes with every object on a patch of the master's grid: easier to learn to draw
+  aligned:N           such scenes with every object where patches of the master meet: easier to learn to draw
   crowd:N             pictures full of such objects, without words: for image tokenizers
   tinted:N            aligned scenes in twenty colours more: teaches that any shape has any colour
   fine:N              scenes with small letters, thin outlines and dots, and questions about them (fine:N@1024 likewise)
@@ -67,6 +67,14 @@ flags.DEFINE_list("scales", [], "with --tokenize: code images at buckets of thes
 flags.DEFINE_float(
     "max_stretch", None, "with --tokenize: less means more bucket shapes", lower_bound=0, upper_bound=1, flag_values=FLAGS
 )
+flags.DEFINE_float(
+    "keep",
+    None,
+    "with --tokenize: share of auxiliary positions that get codes; 0: master codes alone, for drawing only, and fast",
+    lower_bound=0,
+    upper_bound=1,
+    flag_values=FLAGS,
+)
 flags.DEFINE_string(
     "beam", None, "options of Apache Beam, whose workers then write, e.g. '--runner=FlinkRunner'", flag_values=FLAGS
 )
@@ -108,12 +116,14 @@ def _code_writer(values: flags.FlagValues) -> "CodeWriter | None":
             raise InputError("--drop_pixels needs --tokenize: a record without pixels and codes holds no image")
         if values.scales or values.max_stretch is not None:
             raise InputError("--scales and --max_stretch need --tokenize: without codes images keep their sizes")
+        if values.keep is not None:
+            raise InputError("--keep needs --tokenize: without codes there is nothing to leave out")
         return None
     if not all(v.strip().isdecimal() and int(v) for v in values.scales):
         raise InputError(f"--scales is {','.join(values.scales)!r}; want whole numbers such as 192,256")
     from ugf_jax.generation.stored_codes import CodeWriter  # JAX is loaded only where it is needed
 
-    return CodeWriter(values.tokenize, values.drop_pixels, tuple(map(int, values.scales)), values.max_stretch)
+    return CodeWriter(values.tokenize, values.drop_pixels, tuple(map(int, values.scales)), values.max_stretch, values.keep)
 
 
 def _runner(values: flags.FlagValues) -> Runner:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.errors import InputError
-from ugf_jax.models.tokenizer import Codes, DualTokenizer, TokenizerSettings, coarser
+from ugf_jax.models.tokenizer import Codes, DualTokenizer, TokenizerSettings, coarser, level_sizes
 from ugf_jax.training.digests import fingerprint
 from ugf_jax.training.frozen import load_tokenizer
 from ugf_jax.training.stages.tokenizer import to_float
@@ -42,6 +42,7 @@ class ImageTokenizer:
         # The master has one size, so it is compiled once a batch size; only the auxiliary is compiled for every canvas.
         self._squash = jax.jit(lambda image: method("squash")({}, to_float(image)))
         self._encode_master = jax.jit(method("encode_master"))
+        self._encode_index = jax.jit(lambda *args: method("encode_master")(*args)[0])  # without painting what it gives
         self._encode_auxiliary = jax.jit(lambda v, image, *rest: method("encode_auxiliary")(v, to_float(image), *rest))
         self._decode_master = jax.jit(method("decode_master"))
         self._decode_auxiliary = jax.jit(
@@ -75,17 +76,29 @@ class ImageTokenizer:
 
         Args:
           images: uint8 `[batch, height, width, 3]`.
-          keep: the share of auxiliary positions to keep, those with the most residual energy; default as trained.
+          keep: the share of auxiliary positions to keep, those with the most residual energy; default as trained. With 0 only
+            the master encodes, which is much faster.
         """
         _, height, width, _ = images.shape
         bottom, right = (p - s for p, s in zip(self.padded_shape(height, width), (height, width), strict=True))
         padded = np.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
         share = self.settings.auxiliary.keep if keep is None else keep
+        if share == 0:
+            return self._encode_nothing_but_master(padded)
         master, low = self._encode_master(self.variables, self._squash(padded))
         auxiliary, kept = self._encode_auxiliary(self.variables, padded, low, jnp.float32(share))
         codes = jax.device_get(Codes(master, auxiliary, kept))
         size = (padded.shape[1], padded.shape[2])
         return [unbatch(codes, i, size) for i in range(len(images))]
+
+    def _encode_nothing_but_master(self, images: np.ndarray) -> list[ImageCodes]:
+        """Codes of images of whole canvases, every auxiliary position skipped."""
+        own, (height, width) = self.settings.auxiliary, images.shape[1:3]
+        grids = [(h // own.patch, w // own.patch) for h, w in level_sizes(height, width, own.levels, own.patch)]
+        auxiliary = tuple(np.zeros((*grid, own.groups), np.uint32) for grid in grids)
+        kept = tuple(np.zeros(grid, bool) for grid in grids)
+        master = jax.device_get(self._encode_index(self.variables, self._squash(images))).astype(np.uint32)
+        return [ImageCodes(index, auxiliary, kept, (height, width)) for index in master]
 
     def decode(self, codes: Sequence[ImageCodes], size: tuple[int, int], levels: int | None = None) -> np.ndarray:
         """Images from codes.

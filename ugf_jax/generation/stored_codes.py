@@ -34,6 +34,7 @@ class CodeWriter:
         drop_pixels: bool = False,
         scales: tuple[int, ...] = (),
         max_stretch: float | None = None,
+        keep: float | None = None,
     ):
         """Loads the tokenizer of the run in `workdir`.
 
@@ -42,6 +43,7 @@ class CodeWriter:
           drop_pixels: do not store the images themselves.
           scales: sides in pixels of the squares that buckets are made from; empty: those of the run.
           max_stretch: how far an axis may be stretched against the other; smaller means more buckets. None: as in the run.
+          keep: share of the auxiliary positions that have codes; 0: master codes alone. None: as in the run.
 
         Raises:
           InputError: `workdir` holds no trained tokenizer, or there are no such buckets.
@@ -52,7 +54,7 @@ class CodeWriter:
             own, scales=scales or own.scales, max_stretch=own.max_stretch if max_stretch is None else max_stretch
         )
         self.buckets = make_buckets(self.settings)
-        self.drop_pixels = drop_pixels
+        self.drop_pixels, self.keep = drop_pixels, keep
         master, auxiliary = self.tokenizer.settings.master, self.tokenizer.settings.auxiliary
         kind = CodeKind(
             master=master.quantizer.codebook_size,
@@ -69,7 +71,7 @@ class CodeWriter:
             "buckets": [str(b) for b in self.buckets],
             "drop_pixels": drop_pixels,
             "codes": config.to_json(kind),
-        }
+        } | ({} if keep is None else {"keep": keep})
 
     def __call__(self, records: list[Record]) -> list[Record]:
         """The same records with codes.
@@ -94,7 +96,7 @@ class CodeWriter:
                 chunk = places[start : start + BATCH]
                 images = [fit(decode(records[i].images[n], CHECKED), self.buckets[bucket], self.settings) for i, n in chunk]
                 filled = np.stack(images + [images[-1]] * (BATCH - len(images)))  # one batch size: one compilation
-                codes |= dict(zip(chunk, self.tokenizer.encode(filled), strict=False))
+                codes |= dict(zip(chunk, self.tokenizer.encode(filled, self.keep), strict=False))
         return [
             dataclasses.replace(
                 record,

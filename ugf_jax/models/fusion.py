@@ -23,7 +23,7 @@ from ugf_jax.models.linear import Linear, matmul
 from ugf_jax.models.memory import MemoryEncoder, MemorySettings
 from ugf_jax.models.places import cell_places, place_features
 from ugf_jax.models.rope import RopeScaling
-from ugf_jax.models.shared_codes import shared_table
+from ugf_jax.models.shared_codes import ROWS, initial_parts, shared_table
 from ugf_jax.models.visible import IMPLEMENTATIONS, Visibility
 from ugf_jax.models.vision import Adapter, VisionSettings, VisionTower
 
@@ -57,7 +57,10 @@ class FusionSettings:
     rope_scaling: RopeScaling | None = setting(None, doc="of the rotary positions (Llama 3.1); None: none")
     epsilon: float = setting(1e-5, POSITIVE, "of the norms")
     tied: bool = setting(False, doc="the embedding table is the output head too")
-    code_levels: tuple[int, ...] = setting((), ("2 or more", lambda x: x >= 2), "FSQ levels: codes share parts; empty: none")
+    code_levels: tuple[int, ...] = setting(
+        (), ("2 or more", lambda x: x >= 2), "levels of the codes: they share parts; empty: none"
+    )
+    code_rows: str = setting("own", one_of(*ROWS), "what codes that share parts have besides: see `shared_codes`")
     cell_places: bool = setting(False, doc="a master token's embedding tells its cell, so that nobody has to count tokens")
     prompt_mean: bool = setting(False, doc="a master token's embedding tells the mean of the words before; see `prompt_mean`")
     dropout: float = setting(0.0, BELOW_ONE, "of what each layer adds")
@@ -174,7 +177,7 @@ class FusionTransformer(nn.Module):
         if s.code_levels:
             if not self.first_code:
                 raise ValueError("code_levels without first_code; want the id of the first master code")
-            self.code_parts = self.param("code_parts", nn.initializers.normal(0.02), (sum(s.code_levels), s.width), jnp.float32)
+            self.code_parts = self.param("code_parts", initial_parts, s.code_levels, s.code_rows, s.width, 0.02)
         if s.cell_places:
             self.cell_place = Linear(s.width, kernel_init=nn.initializers.zeros)
         if s.prompt_mean:
@@ -285,8 +288,8 @@ class FusionTransformer(nn.Module):
 
     def _table(self) -> jax.Array:
         """Embeddings of all ids, float32 `[vocabulary, width]`."""
-        table, levels = self.embed.embedding, self.settings.code_levels
-        return shared_table(table, self.code_parts, levels, self.first_code) if levels else table
+        table, s = self.embed.embedding, self.settings
+        return shared_table(table, self.code_parts, s.code_levels, s.code_rows, self.first_code) if s.code_levels else table
 
     def _nothing(self, batch: int) -> Memory:
         """A memory that no token sees."""

@@ -12,9 +12,11 @@ from ugf_jax.config import NOT_NEGATIVE, POSITIVE, one_of, setting
 from ugf_jax.errors import InputError
 from ugf_jax.models.blocks import GridStack
 from ugf_jax.models.patches import OverlappingPatches, PatchEmbedding
-from ugf_jax.models.plain_codes import LEVELS, PLAIN
+from ugf_jax.models.plain_codes import MASK, PARTS, coverage, mean_colours
 from ugf_jax.models.quantizers import Quantizer, QuantizerSettings
 from ugf_jax.models.vqgan import VQGAN, VQGANSettings
+
+_WANTED = {"mean": ("fsq", 3), "coverage": ("product", 2)}  # quantizer of plain encoders, and its number of levels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class MasterSettings:
     patch: int = setting(16, POSITIVE, "pixels a side of one code")
     width: int = setting(512, POSITIVE, "features of a token")
     depth: int = setting(8, POSITIVE, "blocks in the encoder, and again in the decoder; even with windows")
-    encoder: str = setting("blocks", one_of("blocks", *PLAIN), "blocks: learned; mean, coverage: see `plain_codes`")
+    encoder: str = setting("blocks", one_of("blocks", *_WANTED), "blocks: learned; mean, coverage: see `plain_codes`")
     heads: int = setting(8, POSITIVE, "attention heads")
     window: int = setting(0, NOT_NEGATIVE, "codes a side of an attention window; 0 for the whole grid")
     quantizer: QuantizerSettings = setting(QuantizerSettings())
@@ -43,11 +45,13 @@ class MasterSettings:
             raise InputError(f"{path}.size is {self.size}; want a multiple of {path}.patch, {self.patch}")
         if self.kind == "vqgan" and self.patch != self.vqgan.patch:
             raise InputError(f"{path}.patch is {self.patch}; want {self.vqgan.patch}, which {path}.vqgan.multipliers make")
-        levels = LEVELS.get(self.encoder)
-        if levels and (self.kind, self.quantizer.kind, len(self.quantizer.levels)) != ("vit", "fsq", levels):
+        kind, levels = _WANTED.get(self.encoder, (self.quantizer.kind, len(self.quantizer.levels)))
+        if self.encoder in _WANTED and (self.kind, self.quantizer.kind, len(self.quantizer.levels)) != ("vit", kind, levels):
             raise InputError(
-                f"{path}.encoder is {self.encoder}; want {path}.kind vit, and {path}.quantizer fsq with {levels} levels"
+                f"{path}.encoder is {self.encoder}; want {path}.kind vit, and {path}.quantizer {kind} with {levels} levels"
             )
+        if self.encoder == "coverage" and self.patch % MASK:
+            raise InputError(f"{path}.patch is {self.patch}; want a multiple of {MASK}, for {path}.encoder coverage")
         check_heads(self.width, self.heads, path)
 
 
@@ -84,15 +88,21 @@ class ViTMaster(nn.Module):
         if s.encoder == "blocks":
             self.embed = PatchEmbedding(s.patch, s.width, self.dtype)
             self.encoder = GridStack(s.depth, s.heads, s.window or None, self.dtype, self.remat)
-        self.quantizer = Quantizer(s.quantizer, s.width, 1, self.dtype)
+        self.quantizer = Quantizer(s.quantizer, s.width, 1, self.dtype, PARTS if s.encoder == "coverage" else ())
         self.decoder = GridStack(s.depth, s.heads, s.window or None, self.dtype, self.remat)
         self.head = OverlappingPatches(s.patch, 3, self.dtype)
 
     def __call__(self, low: jax.Array, key: jax.Array | None = None) -> MasterOutput:
         """Reconstructs `[batch, size, size, 3]` in [-1, 1], with gradients through the quantizer; `key` in training only."""
-        if self.settings.encoder in PLAIN:
-            index = PLAIN[self.settings.encoder](low, self.settings.patch, self.settings.quantizer.levels)
+        s = self.settings
+        if s.encoder == "mean":
+            index = mean_colours(low, s.patch, s.quantizer.levels)
             return MasterOutput(self.decode(index), index, jnp.zeros(()))
+        if s.encoder == "coverage":
+            features, weights = coverage(low, s.patch)
+            quantized = self.quantizer.quantize(features[..., None, :], weights[..., None], key)
+            # No loss: there is no encoder that could be pulled to its codes.
+            return MasterOutput(self._paint(quantized.value), quantized.index[..., 0], jnp.zeros(()))
         quantized = self.quantizer(self.encoder(self.embed(low)), None, key)
         return MasterOutput(self._paint(quantized.value), quantized.index[..., 0], quantized.loss)
 

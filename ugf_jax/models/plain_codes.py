@@ -1,4 +1,4 @@
-"""Master codes of encoders that have nothing to learn: the mean colour of a patch, or a colour and how much of it that covers.
+"""Master codes of encoders that have nothing to learn: the mean colour of a patch, or a colour and what of it that covers.
 
 Such a code says less than one that was learned, and the same wherever it stands: what is a shape in a grid of them can be
 learned from few images, where learned codes, which hash a patch's contents into a number, take many. Edges are left to the
@@ -11,10 +11,13 @@ import numpy as np
 
 from ugf_jax.models.patches import split_patches
 
-LEVELS = {"mean": 3, "coverage": 4}  # of the quantizer: red, green and blue; and the share
+MASK = 8  # pixels a side of what is kept of where in its patch a colour is
+PARTS = (3, MASK**2)  # features of a colour, and of where it is
 _CONTRAST = 0.25  # least distance of two colours in a patch, for it to have two; colours go from -1 to 1
 _SPARSE = 4  # every so many rows and columns give the median of a picture
 _PURE = 0.9  # share of a colour in a pixel from which on the pixel tells the colour
+_LEAST = 1 / 16  # share of a patch that a colour must cover to be named
+_FLAT_WEIGHT = 0.02  # of patches of one colour when codebooks are learned: almost all are, and all alike
 
 
 def mean_colours(low: jax.Array, patch: int, levels: tuple[int, ...]) -> jax.Array:
@@ -31,21 +34,21 @@ def mean_colours(low: jax.Array, patch: int, levels: tuple[int, ...]) -> jax.Arr
     return _number(_rounded(jnp.mean(_pixels(low, patch), axis=-2), levels), levels)
 
 
-def coverage(low: jax.Array, patch: int, levels: tuple[int, ...]) -> jax.Array:
-    """Codes the colours and shares of all patches.
+def coverage(low: jax.Array, patch: int) -> tuple[jax.Array, jax.Array]:
+    """The colour of each patch and where in the patch it is.
 
     A patch is taken to hold up to two colours, as in block truncation coding (Delp and Mitchell 1979). Of the two that is named
     which is farther from the picture's median; the other is what lies around. So the outline of a shape is one pattern of
-    shares whatever its colour: a mean would be another number for each pair of colours that meet along it.
+    masks whatever its colour: a mean would be another number for each pair of colours that meet along it.
 
     Args:
       low: float32 `[batch, height, width, 3]` in [-1, 1].
-      patch: pixels a side.
-      levels: of red, green and blue, whose first and last are the ends of the range, and of the share: level `k` of `n` is
-        `(k + 1) / n` of the patch.
+      patch: pixels a side, a multiple of `MASK`.
 
     Returns:
-      int32 `[batch, height / patch, width / patch]`, numbered as by `FSQ`: the first level counts ones.
+      float32 `[batch, height / patch, width / patch, sum of PARTS]`: red, green, blue; and the share of the colour, 0 to 1, in
+      the `MASK`×`MASK` parts of the patch, row by row; and how much each patch should count, `[batch, …, …]`, when codebooks
+      for them are learned.
     """
     pixels = _pixels(low, patch)
     around = jnp.median(low[:, ::_SPARSE, ::_SPARSE].astype(jnp.float32), axis=(1, 2))[:, None, None, None]
@@ -54,12 +57,15 @@ def coverage(low: jax.Array, patch: int, levels: tuple[int, ...]) -> jax.Array:
     line = first - second
     length = jnp.sum(line**2, axis=-1)  # squared, [batch, rows, columns, 1]
     share = jnp.clip(jnp.sum((pixels - second) * line, axis=-1) / jnp.maximum(length, 1e-6), 0, 1)
-    covered = jnp.round(jnp.mean(share, axis=-1) * levels[3])
-    flat = length[..., 0] < _CONTRAST**2
-    two = jnp.where((covered > 0)[..., None], _mean(pixels, share >= _PURE), _mean(pixels, share <= 1 - _PURE))
-    colour = jnp.where(flat[..., None], jnp.mean(pixels, axis=-2), two)
-    level = jnp.where(flat | (covered == 0), levels[3], covered) - 1
-    return _number(jnp.concatenate([_rounded(colour, levels[:3]), level[..., None].astype(jnp.int32)], axis=-1), levels)
+    covered = jnp.mean(share, axis=-1) >= _LEAST
+    uniform = length[..., 0] < _CONTRAST**2
+    two = jnp.where(covered[..., None], _mean(pixels, share >= _PURE), _mean(pixels, share <= 1 - _PURE))
+    colour = jnp.where(uniform[..., None], jnp.mean(pixels, axis=-2), two)
+    flat = uniform | ~covered
+    size = patch // MASK
+    mask = jnp.mean(share.reshape(*share.shape[:-1], MASK, size, MASK, size), axis=(-3, -1)).reshape(*share.shape[:-1], -1)
+    weight = jnp.where(flat, _FLAT_WEIGHT, 1.0)
+    return jnp.concatenate([colour, jnp.where(flat[..., None], 1.0, mask)], axis=-1), weight
 
 
 def _pixels(low: jax.Array, patch: int) -> jax.Array:
@@ -88,6 +94,3 @@ def _rounded(colour: jax.Array, levels: tuple[int, ...]) -> jax.Array:
 
 def _number(digits: jax.Array, levels: tuple[int, ...]) -> jax.Array:
     return jnp.sum(digits * jnp.asarray(np.cumprod((1, *levels[:-1])), jnp.int32), axis=-1)
-
-
-PLAIN = {"mean": mean_colours, "coverage": coverage}

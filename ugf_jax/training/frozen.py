@@ -107,16 +107,16 @@ def load_fusion(workdir: str | os.PathLike[str], step: int | None = None) -> Fus
 
 def without_sharing(model: FusionSettings) -> FusionSettings:
     """Settings of the transformer that computes the same with one table of embeddings."""
-    return dataclasses.replace(model, code_levels=())
+    return dataclasses.replace(model, code_levels=(), code_rows="own")
 
 
 def plain_params(settings: unified.Settings, params: Any) -> Any:
-    """Parameters of that transformer: what codes share is added to their own rows."""
+    """Parameters of that transformer: the table has what codes share."""
     if not settings.model.code_levels:
         return params
     rest = {name: value for name, value in params.items() if name != "code_parts"}
-    table, first = params["embed"]["embedding"], settings.vocabulary.first_code
-    shared = shared_table(table, params["code_parts"], settings.model.code_levels, first)
+    table, model = params["embed"]["embedding"], settings.model
+    shared = shared_table(table, params["code_parts"], model.code_levels, model.code_rows, settings.vocabulary.first_code)
     return rest | {"embed": {"embedding": jax.device_put(shared, table.sharding)}}
 
 

@@ -29,10 +29,10 @@ CONVOLUTIONS: ParameterAxes = (
     (r"(norm|norm\d|norm_\w+)/bias", (None,)),
 )
 
-# State of learned codebooks (VQ, SimVQ), and SimVQ's map of code features.
+# State of learned codebooks (VQ, alone or as parts of a product, and SimVQ), and SimVQ's map of code features.
 CODEBOOKS: ParameterAxes = (
-    (r"(codebook|quantize)/(embedding|total)", ("codes", None)),
-    (r"(codebook|quantize)/count", ("codes",)),
+    (r"(codebook|codebook/part_\d+|quantize)/(embedding|total)", ("codes", None)),
+    (r"(codebook|codebook/part_\d+|quantize)/count", ("codes",)),
     (r"(codebook|quantize)/kernel", (None, None)),
 )
 

@@ -14,6 +14,7 @@ from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import FusionSettings
+from ugf_jax.models.shared_codes import parts_count
 from ugf_jax.training.bundle import TEXT, is_bundle, read_params, read_settings
 from ugf_jax.training.checkpoints import read_extras, restore_params
 from ugf_jax.training.frozen import plain_params, read_run, without_sharing
@@ -86,7 +87,7 @@ def _run(workdir: str | os.PathLike[str]) -> Pretrained:
         wanted = dict(abstract)
         if settings.model.code_levels:
             table = abstract["embed"]["embedding"]
-            shape = sum(settings.model.code_levels), settings.model.width
+            shape = parts_count(settings.model.code_levels, settings.model.code_rows), settings.model.width
             wanted["code_parts"] = jax.ShapeDtypeStruct(shape, table.dtype, sharding=abstract["norm"]["scale"].sharding)
         return plain_params(settings, restore_params(folder, {name: wanted}, step)[1][name])
 

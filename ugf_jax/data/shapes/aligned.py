@@ -2,9 +2,9 @@
 
 The master sees every picture as `GRID`×`GRID` patches, whatever its size. An object anywhere, of any diameter, gives its edge
 another row of patches each time, which a small transformer must learn to draw by seeing tens of thousands. Here each object
-has the one diameter of its size class and is centred on a patch, so that a shape is one pattern for each size and place, and
-can be drawn right after few examples. For the same reason pictures have few aspect ratios; in longer ones than 7:4 a small
-object would be a patch wide. Captions, questions and splits are those of `shapes`.
+has the one diameter of its size class and is centred where four patches meet, in the middle of its part of the picture, so
+that a shape is one pattern of a few patches for each size, wherever it stands, and can be drawn right after few examples. For
+the same reason pictures have few aspect ratios. Captions, questions and splits are those of `shapes`.
 """
 
 import dataclasses
@@ -13,42 +13,47 @@ import random
 from ugf_jax.data.records import Record
 from ugf_jax.data.shapes import examples
 from ugf_jax.data.shapes.drawing import extent
-from ugf_jax.data.shapes.graph import SIZES, Item, Scene
-from ugf_jax.data.shapes.sampling import CONTAINED, CONTAINER, EDGE, WEIGHTED_KINDS, apart, pick, scene_in_split
+from ugf_jax.data.shapes.graph import CELL_LIMITS, SIZES, Item, Scene
+from ugf_jax.data.shapes.sampling import CONTAINED, CONTAINER, WEIGHTED_KINDS, apart, pick, scene_in_split
 from ugf_jax.data.shapes.splits import belongs
 
-GRID = 16
+GRID = 8
 # Aspect ratios of pictures, as rows and columns of the buckets about 256×256 in patches of 16: squares thrice as often.
 GRIDS = ((16, 16),) * 3 + ((17, 15), (18, 14), (19, 13), (21, 12), (15, 17), (14, 18), (13, 19), (12, 21))
-# Patches, of each third of the picture, that objects are centred on, the nearest to the third's middle first.
-_PATCHES = ((3, 4), (7, 8), (12, 11))
+PLACES = (0.25, 0.5, 0.75)  # centres of objects, along either side: edges of patches
+_MARGIN = 0.01  # least distance to the edge, as a share of the shorter side
+_GAP = 0.02  # least distance of the boxes around two objects, likewise
 
 
 def align(scene: Scene) -> Scene | None:
-    """The scene with each object on the nearest patch, of its class's largest diameter; None where they then touch."""
+    """The scene with each object in the middle of its part and its class's largest diameter; None where they then touch."""
     items: list[Item] = []
     for item in scene.objects:
-        if item.inside is not None:
-            outer = items[item.inside]
-            items.append(dataclasses.replace(item, x=outer.x, y=outer.y, diameter=CONTAINED[1]))
-            continue
+        x, y = (PLACES[sum(value > limit for limit in CELL_LIMITS)] for value in (item.x, item.y))
         holds = any(o.inside == len(items) for o in scene.objects)
-        grown = dataclasses.replace(item, diameter=CONTAINER[1] if holds else SIZES[item.size][1])
-        left, top, right, bottom = (grown.diameter * e + EDGE for e in extent(item.shape))
-        x, y = _on_grid(item.x, left, 1 - right), _on_grid(item.y, top, 1 - bottom)
-        items.append(dataclasses.replace(grown, x=x, y=y))
+        sizes = CONTAINED if item.inside is not None else CONTAINER if holds else SIZES[item.size]
+        items.append(dataclasses.replace(item, x=x, y=y, diameter=min(sizes[1], largest(item.shape))))
     outer_ones = [item for item in items if item.inside is None]
-    room = all(apart(a, b) for i, a in enumerate(outer_ones) for b in outer_ones[:i])
+    room = all(_clear(a, b) for i, a in enumerate(outer_ones) for b in outer_ones[:i])
     return Scene(scene.background, tuple(items)) if room else None
 
 
-def _on_grid(place: float, least: float, most: float) -> float:
-    """The middle of the patch for an object at `place`; where none of its third keeps from `least` to `most`, the innermost."""
-    third = _PATCHES[min(int(3 * place), 2)]
-    middles = [(patch + 0.5) / GRID for patch in third]
-    if third == _PATCHES[1]:  # either is as near to the middle as the other
-        middles.sort(key=lambda m: abs(m - place))
-    return next((m for m in middles if least <= m <= most), middles[-1])
+def largest(shape: str) -> float:
+    """The diameter with which a shape just keeps from the edge wherever it may stand."""
+    return (PLACES[0] - _MARGIN) / max(extent(shape))
+
+
+def _clear(first: Item, second: Item) -> bool:
+    """Whether there is room between two objects in a square picture, the tightest case."""
+    if apart(first, second):
+        return True
+    (left, top, right, bottom), (left2, top2, right2, bottom2) = _box(first), _box(second)
+    return max(left - right2, left2 - right, top - bottom2, top2 - bottom) >= _GAP - 1e-9
+
+
+def _box(item: Item) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (item.diameter * e for e in extent(item.shape))
+    return item.x - left, item.y - top, item.x + right, item.y + bottom
 
 
 def scene(index: int, split: str = "train") -> Scene:

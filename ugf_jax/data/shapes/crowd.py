@@ -1,9 +1,9 @@
 """Pictures full of aligned objects, for image tokenizers, as pure functions of number and split.
 
 A scene of `aligned` has one to four objects, and what is small in it covers a hundredth of the picture, so that a decoder
-learns little of small shapes from each. Here objects of all shapes stand wherever there is room, on patches and of the
-diameters of `aligned`. There are no captions and no questions: nobody would ask for such pictures. Colours of shapes that a
-split of `shapes` holds out are held out here.
+learns little of small shapes from each. Here objects of all shapes stand wherever there is room, where four patches meet and
+with the diameters of `aligned`. There are no captions and no questions: nobody would ask for such pictures. Colours of shapes
+that a split of `shapes` holds out are held out here.
 """
 
 import random
@@ -17,7 +17,7 @@ from ugf_jax.data.shapes.splits import check_split, split_of_pair
 
 _TRIES = 300
 _SIZES = ("small",) * 6 + ("medium",)  # of which a decoder learns least elsewhere
-_MIDDLES = tuple((patch + 0.5) / aligned.GRID for patch in range(aligned.GRID))
+_MIDDLES = tuple(patch / aligned.GRID for patch in range(1, aligned.GRID))
 
 
 def scene(index: int, split: str = "train") -> Scene:
