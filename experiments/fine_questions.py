@@ -42,9 +42,10 @@ def get_config(data="data/fine256"):
 
     model = config.model  # that of experiments/small_unified.py
     model.width, model.depth, model.heads, model.cross_every, model.gate = 128, 4, 4, 2, 0.5
-    model.grid, model.cell_places, model.prompt_mean, model.tied, model.embedding = 16, True, True, True, 128
+    model.grid, model.cell_places, model.prompt_mean, model.tied, model.embedding = 8, True, True, True, 128
     model.memory.width, model.memory.groups, model.memory.codes = 64, 4, 1000
-    model.code_levels, model.memory.fsq_levels = (10, 10, 10), (8, 5, 5, 5)
+    model.memory.fsq_levels = (8, 5, 5, 5)
+    model.code_levels, model.code_rows, config.vocabulary.codes = (32, 256), "product", 32 * 256
 
     config.optimizer.kind = "muon"
     config.optimizer.learning_rate = 1e-3

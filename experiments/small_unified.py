@@ -66,7 +66,7 @@ def _drawing(config):
 
 def _everything(config):
     config.init_from = "runs/small_drawing"
-    config.steps = 2600
+    config.steps = 1000
     config.data.datasets = tuple(f"data/coded/{name}/train" for name in ("aligned", "shapes", "clipart"))
     config.data.weights = (0.64, 0.34, 0.02)
     config.data.serves = ("generate+caption+question+contrastive", "caption+question+contrastive", "generate")

@@ -20,7 +20,10 @@ from ugf_jax.training.frozen import FrozenTokenizer
 from ugf_jax.training.pretrained import Pretrained
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
-EXPERIMENTS = [(path.name, ()) for path in sorted(FOLDER.glob("*.py"))] + [("small_unified.py", ("drawing",))]
+EXPERIMENTS = [(path.name, ()) for path in sorted(FOLDER.glob("*.py"))] + [
+    ("small_tokenizer.py", ("codes",)),
+    ("small_unified.py", ("drawing",)),
+]
 
 
 @pytest.fixture

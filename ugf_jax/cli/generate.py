@@ -29,7 +29,7 @@ import ugf_jax
 from ugf_jax import config
 from ugf_jax.cli import app
 from ugf_jax.cli.prompts import parse_size, read_prompts
-from ugf_jax.generation.defaults import GUIDANCE
+from ugf_jax.generation.defaults import GUIDANCE, TEMPERATURE
 from ugf_jax.generation.generate_tokens import GenerationSettings
 from ugf_jax.generation.unified_model import ROWS, Drawing, UnifiedModel
 from ugf_jax.json_files import write_json
@@ -43,7 +43,7 @@ flags.DEFINE_list("size", ["256x256"], "width x height in pixels; several, separ
 flags.DEFINE_integer("count", 1, "images of each prompt and size", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "prompt number n is drawn with seed + n", lower_bound=0, flag_values=FLAGS)
 flags.DEFINE_float("guidance", GUIDANCE, "how closely to follow the prompt; 1 for none", flag_values=FLAGS)
-flags.DEFINE_float("temperature", 1.0, "of the master codes; 0 takes the likeliest", flag_values=FLAGS)
+flags.DEFINE_float("temperature", TEMPERATURE, "of the master codes; 0 takes the likeliest", flag_values=FLAGS)
 flags.DEFINE_integer("image_top_k", 0, "draw each code among so many; 0: among all", flag_values=FLAGS)
 flags.DEFINE_float("image_top_p", 1.0, "draw each code among those that together have this probability", flag_values=FLAGS)
 flags.DEFINE_bool("stages", False, "also save what the master codes alone show", flag_values=FLAGS)

@@ -15,6 +15,7 @@ from ugf_jax.evaluation.sample import Sample
 from ugf_jax.evaluation.sample_log import SampleLog
 from ugf_jax.evaluation.summary import Variants
 from ugf_jax.generation.generate_tokens import GenerationSettings
+from ugf_jax.generation.sampling import SamplingSettings
 from ugf_jax.generation.unified_model import Drawing, UnifiedModel
 
 VERSION = 1  # of the numbers: rises whenever the same models and settings would give others
@@ -68,7 +69,7 @@ def measure(
       `score` (share of what was asked for), and their `diversity`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    how = GenerationSettings(guidance=settings.guidance)
+    how = GenerationSettings(image=SamplingSettings(), guidance=settings.guidance)  # as rollouts are drawn by default
 
     def compute(rows: tuple[int, ...]) -> list[Sample]:
         asked = [shapes.prompt(row, settings.split) for row in rows]

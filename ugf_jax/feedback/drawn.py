@@ -14,6 +14,7 @@ from ugf_jax.data.shards import write_dataset
 from ugf_jax.errors import InputError
 from ugf_jax.feedback.rlhf.prompts import Prompt
 from ugf_jax.generation.generate_tokens import GenerationSettings
+from ugf_jax.generation.sampling import SamplingSettings
 from ugf_jax.generation.unified_model import ROWS, Drawing, UnifiedModel
 from ugf_jax.training.bundle import TEXT
 
@@ -61,7 +62,7 @@ def judged_drawings(
     Raises:
       InputError: a prompt of which it is not known what it requires.
     """
-    how = GenerationSettings(guidance=guidance)
+    how = GenerationSettings(image=SamplingSettings(), guidance=guidance)  # unsharpened: what is compared must differ
     share = max(ROWS // rater.samples, 1)
     for start in range(0, len(prompts), share):
         chunk = prompts[start : start + share]

@@ -26,7 +26,7 @@ from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.generation import decode_loop
 from ugf_jax.generation.decode_loop import Decoding, How, Program
-from ugf_jax.generation.defaults import GUIDANCE
+from ugf_jax.generation.defaults import GUIDANCE, TEMPERATURE
 from ugf_jax.generation.grammar import MODES, WAITING, Grammar
 from ugf_jax.generation.kept_memory import KeptMemory, keep, keep_more
 from ugf_jax.generation.layout import DecodeWeights, decode_weights
@@ -56,7 +56,7 @@ class GenerationSettings:
     """How tokens are chosen, of text and of images apart."""
 
     text: SamplingSettings = setting(SamplingSettings())
-    image: SamplingSettings = setting(SamplingSettings())
+    image: SamplingSettings = setting(SamplingSettings(TEMPERATURE))
     guidance: float = setting(GUIDANCE, POSITIVE, "how far master codes are moved away from those without a prompt; 1: not")
 
 

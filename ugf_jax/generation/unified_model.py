@@ -103,7 +103,7 @@ class UnifiedModel:
         size: tuple[int, int] | Sequence[tuple[int, int]] = (256, 256),
         seed: int = 0,
         guidance: float = DEFAULT.guidance,
-        temperature: float = 1.0,
+        temperature: float = DEFAULT.image.temperature,
         top_k: int = 0,
         top_p: float = 1.0,
     ) -> list[np.ndarray]:
