@@ -9,7 +9,7 @@
 
 A master code is one of 32 colours and one of 256 masks, which say where in its patch the colour is: what a shape is is then one
 pattern of masks whatever its colour, and a small transformer learns to draw it from few pictures. First the colours and masks
-are learned, in two minutes; they are all that what is drawn with needs to be coded. Then they stay, and the decoder learns
+are learned, in five minutes; they are all that what is drawn with needs to be coded. Then they stay, and the decoder learns
 what edges they stand for. Four auxiliary codes for each 16×16 pixels add what it cannot know.
 """
 
