@@ -84,9 +84,23 @@ def make(clock, tmp_path):
     return make
 
 
-def push(meter, step, **metrics):
+class Metric:
+    """An array of a device that may still be at work on it."""
+
+    def __init__(self, value, ready):
+        self.value, self.ready = np.asarray(value), ready
+
+    def is_ready(self):
+        return self.ready
+
+    def __array__(self, dtype=None, copy=None):
+        return self.value
+
+
+def push(meter, step, ready=False, **metrics):
     batch = Batch(BUCKET, {"image": np.zeros((ROWS, 1, 1, 3), np.uint8), "row": np.arange(ROWS) + 100 * step}, 0)
-    meter.push(step, batch, {"bad_steps": np.int32(0), **metrics})
+    meter.begin()
+    meter.push(step, batch, {name: Metric(value, ready) for name, value in {"bad_steps": np.int32(0), **metrics}.items()})
 
 
 def test_metrics_are_read_one_step_late_and_all_of_them_on_a_flush(make):
@@ -148,6 +162,19 @@ def test_rates_leave_out_evaluation_and_nothing_else(make, clock):
         clock.now += 2.0
     m.flush()
     assert m.log.lines[1]["seconds_per_step"] == pytest.approx(2.0)
+
+
+def test_a_step_that_is_over_when_it_is_handed_in_has_the_time_it_took(make, clock):
+    m = make(log_every=1)
+    for step in range(1, 5):
+        m.begin()
+        clock.now += step  # the host takes part
+        push(m, step, ready=True)
+        if step == 2:
+            m.flush()
+            clock.now += 500.0  # evaluation and saving
+    m.flush()
+    assert [line["seconds_per_step"] for line in m.log.lines] == pytest.approx([1.0, 2.0, 3.0, 4.0])
 
 
 def test_no_utilisation_is_claimed_where_the_peak_is_unknown(make):

@@ -8,7 +8,7 @@ import jax
 from ugf_jax.feedback.rlhf.settings import Settings as PolicySettings
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.planning.begin import Beginning
-from ugf_jax.training.flops import forward_flops
+from ugf_jax.training.frozen_groups import training_flops
 from ugf_jax.training.stages import reward, unified, unitoken
 from ugf_jax.training.trainer import loss_arguments
 
@@ -16,8 +16,9 @@ from ugf_jax.training.trainer import loss_arguments
 def step_flops(beginning: Beginning, state: Any, batch: Any) -> float:
     """Of one step of all devices: three times the forward pass (Chowdhery et al. 2022, PaLM, appendix B).
 
-    Counted from the jaxpr with attention written out densely; of causal self-attention only the half that is seen counts, of
-    cross-attention everything. Stage `rlhf` counts 0: its programs are bound by memory, not by operations.
+    Gradients of parameters that do not learn are left out. Counted from the jaxpr with attention written out densely; of causal
+    self-attention only the half that is seen counts, of cross-attention everything. Stage `rlhf` counts 0: its programs are
+    bound by memory, not by operations.
     """
     settings = beginning.settings
     if isinstance(settings, PolicySettings):
@@ -33,8 +34,8 @@ def step_flops(beginning: Beginning, state: Any, batch: Any) -> float:
         stage = reward.build(settings, dataclasses.replace(beginning.start, model=model))
     else:
         stage = beginning.stage
-    forward = forward_flops(stage.loss, *loss_arguments(*plain))
-    return 3 * (forward - (unseen_flops(model, batch["tokens"].shape) if model else 0.0))
+    whole = training_flops(stage, settings.optimizer, *loss_arguments(*plain))
+    return whole - 3 * (unseen_flops(model, batch["tokens"].shape) if model else 0.0)
 
 
 def unseen_flops(model: FusionSettings, shape: tuple[int, ...]) -> float:

@@ -19,6 +19,7 @@ from ugf_jax.planning.batches import abstract_batch, batch_specs
 from ugf_jax.planning.begin import Beginning
 from ugf_jax.planning.memory import activations
 from ugf_jax.training import sharding, trainer
+from ugf_jax.training.frozen_groups import without_frozen
 from ugf_jax.training.optimizer import make_optimizer
 from ugf_jax.training.state import TrainState, init_state, make_step
 
@@ -71,7 +72,8 @@ def lay_out(beginning: Beginning, mesh: jax.sharding.Mesh) -> Planned:
     if settings.stage == "rlhf":
         made = _preferences if settings.algorithm == "dpo" else _policy
         return Planned(made(beginning, optimizer, state, batch, mesh), state, batch)
-    step = make_step(stage, optimizer, settings.optimizer.accumulate, settings.optimizer.ema_decay)
+    learning = without_frozen(stage, settings.optimizer)
+    step = make_step(learning, optimizer, settings.optimizer.accumulate, settings.optimizer.ema_decay)
     out = jax.tree.map(lambda x: x.sharding, state), sharding.replicated(mesh)
     jitted = jax.jit(step, donate_argnums=0, out_shardings=out)
     program = StepProgram("step", lambda: jitted.lower(state, batch), kinds_of(state) | {"batch": batch}, kept)
@@ -90,7 +92,8 @@ def lay_out_state(beginning: Beginning, mesh: Any) -> tuple[TrainState, dict[str
         return state, batch, 0.0
     rows = next(iter(batch.values())).shape[0]
     shards = mesh.shape["data"] * mesh.shape["fsdp"] * settings.optimizer.accumulate
-    return state, batch, activations(stage.loss, trainer.loss_arguments(state, batch), rows, shards)
+    learning = without_frozen(stage, settings.optimizer)
+    return state, batch, activations(learning.loss, trainer.loss_arguments(state, batch), rows, shards)
 
 
 def kinds_of(state: TrainState) -> dict[str, Any]:

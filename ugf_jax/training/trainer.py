@@ -18,7 +18,7 @@ from ugf_jax.training.checkpoints import Checkpointer
 from ugf_jax.training.compiler import compiler_options
 from ugf_jax.training.data_source import BatchLoader, DataSource
 from ugf_jax.training.evaluator import Evaluator
-from ugf_jax.training.flops import forward_flops
+from ugf_jax.training.frozen_groups import training_flops, without_frozen
 from ugf_jax.training.goodput import Goodput
 from ugf_jax.training.meter import Meter
 from ugf_jax.training.metric_log import MetricLog
@@ -122,14 +122,15 @@ def _train(
     log.note(f"{start.why} · {mesh.devices.size} devices {dict(mesh.shape)} · {loader.summary()}")
 
     with jax.set_mesh(mesh), clock.section("compile"):
+        learning = without_frozen(stage, settings.optimizer)
         if stage.advance:
             compiled, flops = dict.fromkeys(specs, stage.advance(optimizer)), dict.fromkeys(specs, 0.0)
         else:
-            train_step = make_step(stage, optimizer, settings.optimizer.accumulate, settings.optimizer.ema_decay)
+            train_step = make_step(learning, optimizer, settings.optimizer.accumulate, settings.optimizer.ema_decay)
             compiled = compile_buckets(train_step, abstract, specs, log.note)
-            flops = {b: 3 * forward_flops(stage.loss, *loss_arguments(abstract, s)) for b, s in specs.items()}
+            flops = {b: training_flops(stage, settings.optimizer, *loss_arguments(abstract, s)) for b, s in specs.items()}
         if step == 0:
-            check_terms(stage, state, first_batches(loader, specs, mesh) if stage.terms else [])
+            check_terms(learning, state, first_batches(loader, specs, mesh) if stage.terms else [])
         evaluator = Evaluator(settings, stage, data.held_out(*process), mesh, log)
 
     start_up.done("compile")
@@ -154,6 +155,7 @@ def _train(
             batch = next(batches)
             arrays = sharding.to_global({name: batch.arrays[name] for name in specs[batch.bucket]}, mesh)
         with clock.section("step"):
+            meter.begin()
             state, metrics = compiled[batch.bucket](state, arrays)  # returns at once; the device works on
             step += 1
             if step == start.step + 1:

@@ -21,6 +21,7 @@ from ugf_jax.models.fusion import Tokens
 from ugf_jax.objectives.language import mean
 from ugf_jax.objectives.preference import dpo_loss, pair_accuracy
 from ugf_jax.training import sharding
+from ugf_jax.training.frozen_groups import without_frozen
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
 from ugf_jax.training.stages.reward import rows_of
 from ugf_jax.training.state import Metrics, TrainState, make_step
@@ -144,7 +145,7 @@ class PreferenceSteps:
                 total, metrics = self.loss(params, frozen, part)
                 return total, (model_state, metrics)
 
-            inner = dataclasses.replace(stage, loss=loss)
+            inner = without_frozen(dataclasses.replace(stage, loss=loss), settings)
             return make_step(inner, optimizer, settings.accumulate, settings.ema_decay)(state, batch)
 
         shardings = jax.tree.map(lambda x: x.sharding, state)

@@ -21,6 +21,7 @@ from ugf_jax.feedback.rlhf.scores import combine
 from ugf_jax.feedback.rlhf.studio import Drawn, Studio
 from ugf_jax.objectives import policy as objectives
 from ugf_jax.training import sharding
+from ugf_jax.training.frozen_groups import without_frozen
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
 from ugf_jax.training.state import Metrics, TrainState, make_step
 
@@ -101,7 +102,7 @@ class PolicySteps:
                 )
                 return total, (model_state, metrics)
 
-            inner = dataclasses.replace(stage, loss=loss)
+            inner = without_frozen(dataclasses.replace(stage, loss=loss), settings.optimizer)
             step = make_step(inner, optimizer, settings.optimizer.accumulate, settings.optimizer.ema_decay)
             minibatch: Any = self._minibatch(found, key, number)
             after, metrics = step(state, minibatch)
