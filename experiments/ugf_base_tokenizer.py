@@ -4,7 +4,8 @@
 
 An image of scale 1024 is coded as 256 → 512 → 1024, each level the residual of the level below; dropping the finer levels
 still gives the whole picture, coarser. Batches hold about as many pixels at every scale. The discriminator starts late, when
-the reconstruction losses have done what they can. Parameters are split over `fsdp`, replicated over `data`.
+the reconstruction losses have done what they can. The batch is that of 64 chips of TPU v5e, each with all parameters
+(`docs/planning.md`): at scale 1024 one image a chip.
 """
 
 from ugf_jax.config import config_dict
@@ -17,7 +18,7 @@ def get_config(data="data/images"):
     config = config_dict(Settings())
     config.steps = 500_000
     config.log_every = 100
-    config.mesh.data, config.mesh.fsdp = -1, 8
+    config.mesh.data, config.mesh.fsdp = -1, 1
 
     config.data.datasets = (data + "/train",)
     config.data.scales = ((256, 1024), (512, 256), (1024, 64))

@@ -86,6 +86,20 @@ def test_draws_have_the_distribution_and_its_log_probabilities():
     np.testing.assert_allclose(log_probability(jnp.array(logits), jnp.array([2])), np.log(softmax(logits)[0, 2]), rtol=1e-5)
 
 
+def test_of_many_ids_only_allowed_ones_are_drawn_as_often_as_they_should():
+    rng = np.random.default_rng(0)
+    allowed = rng.random(1000) < 0.02  # most blocks have a few, some have none
+    allowed[:300] = False
+    logits = np.where(allowed, 2 * rng.standard_normal(1000), -np.inf).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    drawn, log_probabilities = jax.jit(draw)(keys, jnp.tile(logits, (len(keys), 1)), jnp.ones(1))
+    p = softmax(logits[None])[0]
+    assert allowed[np.asarray(drawn)].all()
+    share = np.bincount(drawn, minlength=1000) / len(keys)
+    np.testing.assert_array_less(np.abs(share - p), 5 * np.sqrt(p / len(keys)) + 1e-9)
+    np.testing.assert_allclose(log_probabilities, np.log(p[np.asarray(drawn)]), atol=1e-5)
+
+
 def test_at_temperature_0_the_likeliest_is_certain():
     logits, _ = random_logits()
     keys = jax.random.split(jax.random.key(0), ROWS)

@@ -67,10 +67,10 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def make(clock, tmp_path):
-    def make(peak=None, **settings):
+    def make(peak=None, advance=None, **settings):
         made = meter.Meter(
             TrainSettings(**{"steps": 100, "log_every": 2, **settings}),
-            types.SimpleNamespace(summarize=summarize, stop=None, updates=1),
+            types.SimpleNamespace(summarize=summarize, stop=None, updates=1, advance=advance),
             lambda arrays: {"images": len(arrays["image"])},
             Log(),
             Goodput(),
@@ -84,23 +84,10 @@ def make(clock, tmp_path):
     return make
 
 
-class Metric:
-    """An array of a device that may still be at work on it."""
-
-    def __init__(self, value, ready):
-        self.value, self.ready = np.asarray(value), ready
-
-    def is_ready(self):
-        return self.ready
-
-    def __array__(self, dtype=None, copy=None):
-        return self.value
-
-
-def push(meter, step, ready=False, **metrics):
+def push(meter, step, **metrics):
     batch = Batch(BUCKET, {"image": np.zeros((ROWS, 1, 1, 3), np.uint8), "row": np.arange(ROWS) + 100 * step}, 0)
     meter.begin()
-    meter.push(step, batch, {name: Metric(value, ready) for name, value in {"bad_steps": np.int32(0), **metrics}.items()})
+    meter.push(step, batch, {"bad_steps": np.int32(0), **metrics})
 
 
 def test_metrics_are_read_one_step_late_and_all_of_them_on_a_flush(make):
@@ -164,16 +151,16 @@ def test_rates_leave_out_evaluation_and_nothing_else(make, clock):
     assert m.log.lines[1]["seconds_per_step"] == pytest.approx(2.0)
 
 
-def test_a_step_that_is_over_when_it_is_handed_in_has_the_time_it_took(make, clock):
-    m = make(log_every=1)
+def test_a_step_that_the_host_leads_is_read_at_once_and_has_the_time_it_took(make, clock):
+    m = make(log_every=1, advance=lambda optimizer: None)
     for step in range(1, 5):
         m.begin()
-        clock.now += step  # the host takes part
-        push(m, step, ready=True)
+        clock.now += step
+        push(m, step)
+        assert len(m.log.lines) == step
         if step == 2:
             m.flush()
             clock.now += 500.0  # evaluation and saving
-    m.flush()
     assert [line["seconds_per_step"] for line in m.log.lines] == pytest.approx([1.0, 2.0, 3.0, 4.0])
 
 

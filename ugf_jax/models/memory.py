@@ -12,6 +12,7 @@ from ugf_jax.config import NOT_NEGATIVE, POSITIVE, setting
 from ugf_jax.errors import InputError
 from ugf_jax.models.attention import attend
 from ugf_jax.models.blocks import RMSNorm, SwiGLU, hidden_size
+from ugf_jax.models.constrain import look_up
 from ugf_jax.models.fsq import FSQ
 from ugf_jax.models.fusion_block import HeadNorm
 from ugf_jax.models.linear import Linear
@@ -42,7 +43,7 @@ class MemorySettings:
 
 
 class CodeEmbedding(nn.Module):
-    """Code groups `[..., groups]` to features: a table for each group, or a linear map of FSQ's values.
+    """Code groups `[rows, positions, groups]` to features: a table for each group, or a linear map of FSQ's values.
 
     The values of neighbouring codes are alike, so that a map of them learns from few images; a table does for any quantizer.
     """
@@ -52,13 +53,13 @@ class CodeEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, codes: jax.Array) -> jax.Array:
-        """int32 `[..., groups]` to `[..., width]`."""
+        """int32 `[rows, positions, groups]` to `[rows, positions, width]`."""
         s = self.settings
         if s.fsq_levels:
             values = FSQ(s.fsq_levels).lookup(codes)
             return Linear(s.width, True, self.dtype, name="values")(values.reshape(*codes.shape[:-1], -1))
         table = self.param("table", nn.initializers.normal(0.5), (s.groups * s.codes, s.width), jnp.float32)
-        return jnp.sum(table[codes + s.codes * jnp.arange(s.groups)], axis=-2).astype(self.dtype)
+        return look_up(table, codes + s.codes * jnp.arange(s.groups)).astype(self.dtype)
 
 
 class NeighbourBlock(nn.Module):

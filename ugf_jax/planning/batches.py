@@ -42,6 +42,23 @@ def batch_specs(settings: Any, start: FusionSettings | None = None) -> Specs:
     return {"image": ((rows[bucket.scale], bucket.height, bucket.width, 3), np.uint8)}
 
 
+def check_scales(settings: Any, mesh: Mesh) -> None:
+    """Looks at all scales of images, where a plan is of one bucket.
+
+    Raises:
+      InputError: the rows of a scale do not divide among the devices.
+    """
+    if settings.stage not in ("tokenizer", "detail"):
+        return
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    for scale, rows in settings.data.scales:
+        if rows % shards:
+            raise InputError(
+                f"config.data.scales: {rows} rows a batch at scale {scale}; want a multiple of data x fsdp, {shards} "
+                "(see config.mesh)"
+            )
+
+
 def abstract_batch(specs: Specs, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
     """The batch as the trainer would lay it out.
 

@@ -15,7 +15,7 @@ from ugf_jax.feedback.rlhf.rollout import BEFORE
 from ugf_jax.feedback.rlhf.stage import distribution
 from ugf_jax.feedback.rlhf.steps import PolicySteps
 from ugf_jax.feedback.rlhf.studio import Studio
-from ugf_jax.planning.batches import abstract_batch, batch_specs
+from ugf_jax.planning.batches import abstract_batch, batch_specs, check_scales
 from ugf_jax.planning.begin import Beginning
 from ugf_jax.planning.memory import activations
 from ugf_jax.training import sharding, trainer
@@ -84,6 +84,7 @@ def lay_out_state(beginning: Beginning, mesh: Any) -> tuple[TrainState, dict[str
     """State and batch, abstract, and bytes of activations on one device (0 for stage `rlhf`)."""
     settings, stage = beginning.settings, beginning.stage
     start = None if beginning.start is None else beginning.start.model
+    check_scales(settings, mesh)
     batch = abstract_batch(batch_specs(settings, start), mesh)
     optimizer = make_optimizer(settings.optimizer, settings.steps * stage.updates)
     init = functools.partial(init_state, stage, optimizer, settings.optimizer.ema_decay > 0)

@@ -28,8 +28,8 @@ def memory_gb() -> float:
 class Meter:
     """Collects step metrics, writes a line every `log_every` steps and stops a run that no longer learns.
 
-    Metrics are read one step late: reading them at once would make the host wait for the device at every step. A step that the
-    host takes part in is over when it is handed in, and its time ends there, not when the next one is.
+    Metrics are read one step late: reading them at once would make the host wait for the device at every step. Where the host
+    leads a step it waits anyway; they are read at once, so that a line has the time of its own steps.
     """
 
     def __init__(
@@ -46,12 +46,11 @@ class Meter:
         self.settings, self.stage, self.count, self.log, self.clock = settings, stage, count, log, clock
         self.schedule, self.flops, self.workdir = schedule, flops, workdir
         self.peak = peak_flops(jax.devices()[0])
-        self.pending: tuple[int, HostBatch, dict[str, jax.Array], float | None] | None = None  # the last: when it was over
+        self.pending: tuple[int, HostBatch, dict[str, jax.Array]] | None = None
         self.window: list[dict[str, np.ndarray]] = []
         self.latest: dict[str, float] = {}
         self.warned: set[str] = set()
-        self.running = True
-        self._restart(time.monotonic())
+        self._restart()
 
     def begin(self) -> None:
         """A step is about to be dispatched: time counts again."""
@@ -60,19 +59,22 @@ class Meter:
 
     def push(self, step: int, batch: HostBatch, metrics: dict[str, jax.Array]) -> None:
         """Takes a dispatched step and reads the one before it."""
-        over = all(value.is_ready() for value in metrics.values())  # type: ignore[attr-defined]
-        before, self.pending = self.pending, (step, batch, metrics, time.monotonic() if over else None)
-        if before:
-            self._read(*before)
+        self._read_pending()
+        self.pending = step, batch, metrics
+        if self.stage.advance:
+            self._read_pending()
 
     def flush(self) -> None:
         """Reads the step in flight, so that nothing is reported or saved before it is known to be sound."""
+        self._read_pending()
+        self._pause()
+
+    def _read_pending(self) -> None:
         if self.pending:
             before, self.pending = self.pending, None
             self._read(*before)
-        self._pause()
 
-    def _read(self, step: int, batch: HostBatch, metrics: dict[str, jax.Array], over: float | None) -> None:
+    def _read(self, step: int, batch: HostBatch, metrics: dict[str, jax.Array]) -> None:
         values = jax.device_get(metrics)
         for name, number in self.count(batch.arrays).items():
             self.counts[name] = self.counts.get(name, 0) + number * jax.process_count()
@@ -82,16 +84,16 @@ class Meter:
             self._give_up(step, batch, values)
         why = self.stage.stop(values) if self.stage.stop else None
         if why or step % self.settings.log_every == 0 or step == self.settings.steps:
-            self._report(step, time.monotonic() if over is None else over)
+            self._report(step)
         if why:
             self.clock.stop("limit", step)
             raise InputError(f"stopped after step {step}, which is not saved: {why}; the last checkpoint before it is kept")
 
-    def _report(self, step: int, over: float) -> None:
+    def _report(self, step: int) -> None:
         means = {
             k: (np.sum if k.startswith("counts/") else np.mean)([v[k] for v in self.window], axis=0) for k in self.window[0]
         }
-        seconds = max(self.busy + over - self.since, 1e-9)
+        seconds = max(self.busy + time.monotonic() - self.since, 1e-9)
         flops_per_second = self.work / seconds
         values, warnings = self.stage.summarize(means)
         values |= {
@@ -111,11 +113,11 @@ class Meter:
         for topic in set(warnings) - self.warned:
             self.warned.add(topic)
             self.log.note(f"warning: {warnings[topic]}")
-        self._restart(over)
+        self._restart()
 
-    def _restart(self, now: float) -> None:
+    def _restart(self) -> None:
         self.window, self.counts, self.work = [], dict[str, int](), 0.0
-        self.busy, self.since, self.running = 0.0, now, True
+        self.busy, self.since, self.running = 0.0, time.monotonic(), True
 
     def _pause(self) -> None:
         # Evaluation and saving are not part of the rate of training; goodput counts them.
