@@ -6,10 +6,10 @@
       --config.data.datasets="('data/rated/train',)" --config.evaluation.dataset=data/rated/validation
   ugf train --config=experiments/small_rlhf.py:runs/model,runs/reward0,runs/reward1 --workdir=runs/learned
 
-`runs/model` is a model made by `ugf export`; without one it is the model that comes with the package. Pictures are drawn
-without guidance, which is half the work, and judged by what their master codes show: by the checker, or by the runs of stage
-`reward` that are named behind the model, averaged. The share that is wholly right and the brightness are watched and never
-rewarded; nor is the checker's share where a reward was learnt.
+`runs/model` is a model made by `ugf export`; without one, as in `small_rlhf.py:,runs/reward0`, it is the model that comes with
+the package. Pictures are drawn without guidance, which is half the work, and judged by what their master codes show: by the
+checker, or by the runs of stage `reward` that are named behind the model, averaged. The share that is wholly right and the
+brightness are watched and never rewarded; nor is the checker's share where a reward was learnt.
 """
 
 from ugf_jax.config import config_dict
@@ -27,8 +27,8 @@ def get_config(model_and_rewards=str(SHIPPED)):
     else:
         rewards["checker"] = RewardSettings("checker")
     config = config_dict(Settings(rewards=rewards))
-    config.model = model
-    config.steps = 60
+    config.model = model or str(SHIPPED)
+    config.steps = 40
     config.log_every = 1
 
     config.prompts.source = "shapes:train"
@@ -36,7 +36,8 @@ def get_config(model_and_rewards=str(SHIPPED)):
     config.prompts.length = 28
     config.sampler.guidance = 1.0
     config.updates.epochs, config.updates.minibatches = 2, 4
-    config.divergence.coefficient = 0.02
+    config.ppo.decay = 1.0  # what a picture is worth shows at its end: little of it would reach the first codes
+    config.divergence.coefficient = 0.05
     config.limits.max_kl = 100.0
     config.limits.min_entropy = 0.02
     config.data.pairs = 16
@@ -54,4 +55,6 @@ def get_config(model_and_rewards=str(SHIPPED)):
     # Where nothing is rewarded gradients are rounding; with a smaller epsilon Adam would take whole steps along them.
     config.optimizer.eps = 1e-5
     config.optimizer.groups.critic = config_dict(GroupSettings(learning_rate_scale=5.0))
+    # Embeddings know shapes and colours apart from each other. Few pictures would teach each of 8,192 codes for itself.
+    config.optimizer.groups[r"^fusion/embed/"] = config_dict(GroupSettings(learning_rate_scale=0.0))
     return config

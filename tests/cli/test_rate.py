@@ -32,8 +32,13 @@ def test_a_dataset_of_preferences_is_made_that_training_reads(tiny_model, tmp_pa
     settings = parse(PreferenceSettings, {"datasets": [str(output / "train")], "pairs": 2}, "data")
     loader = PreferenceLoader(settings, read_settings(tiny_model).vocabulary, 0, 1)
     assert loader.coded_by == read_settings(tiny_model).codes
+    assert call(*arguments) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert call(*arguments, "--seed=3") == 2
+    assert "made with --seed=0, now 3" in capsys.readouterr().err
+    (output / "rated.json").unlink()
     assert call(*arguments) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "not from ugf rate" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

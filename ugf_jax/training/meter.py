@@ -50,6 +50,7 @@ class Meter:
         self.window: list[dict[str, np.ndarray]] = []
         self.latest: dict[str, float] = {}
         self.warned: set[str] = set()
+        self.running = True
         self._restart()
 
     def begin(self) -> None:

@@ -132,7 +132,9 @@ def policy_objective(
     everywhere = jnp.ones_like(log_policy)
     surrogate = objectives.policy_loss(log_policy, batch.log_behaviour, batch.advantages, batch.mask, settings.updates.clip)
     entropy = mean(choices.entropy(), everywhere)
-    total = surrogate.loss - settings.updates.entropy * entropy
+    total = surrogate.loss
+    if settings.updates.entropy:
+        total -= settings.updates.entropy * entropy
     away = jnp.abs(log_policy - batch.log_behaviour)
     found = {
         "loss/policy": surrogate.loss,
