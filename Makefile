@@ -8,16 +8,21 @@ READY := $(VENV)/.ready
 
 # The same verbs that a user types; each continues where it was stopped, and says so when there is nothing left to do.
 DEMO := runs/demo
-demo: $(READY)  ## Tokenizers, codes, transformer, evaluation; writes runs/demo/report.html.
+demo: $(READY)  ## Tokenizers, codes, transformer, feedback, evaluation; writes runs/demo/report.html.
 	@$(BIN)/ugf prepare clipart $(DEMO)/data/clipart
 	@$(BIN)/ugf prepare shapes:3000 $(DEMO)/data/shapes
 	@$(BIN)/ugf train --config=experiments/demo.py --workdir=$(DEMO)/tokenizer
 	@$(BIN)/ugf prepare shapes:3000 $(DEMO)/data/coded --tokenize=$(DEMO)/tokenizer --drop_pixels
 	@$(BIN)/ugf train --config=experiments/demo_unified.py --workdir=$(DEMO)/unified
 	@$(BIN)/ugf export $(DEMO)/unified $(DEMO)/model --tokenizer=$(DEMO)/tokenizer
-	@$(BIN)/ugf evaluate --workdir=$(DEMO)/tokenizer --model=$(DEMO)/model --data=$(DEMO)/data/shapes/test --limit=56 \
-	  --tasks=reconstruction,generation,understanding,retrieval --beside=shipped \
-	  --output=$(DEMO)/evaluation --report=$(DEMO)/report.html
+	@$(BIN)/ugf rate --prompts=shapes:train:120 --samples=8 --pairs=8 --error_rate=0.1 --nodetails --output=$(DEMO)/rated
+	@$(BIN)/ugf train --config=experiments/small_reward.py:$(DEMO)/rated --workdir=$(DEMO)/reward \
+	  --config.steps=150 --config.data.auxiliary=0
+	@$(BIN)/ugf train --config=experiments/small_rlhf.py:,$(DEMO)/reward --workdir=$(DEMO)/ppo --config.steps=20
+	@$(BIN)/ugf export $(DEMO)/ppo $(DEMO)/improved
+	@$(BIN)/ugf evaluate --workdir=$(DEMO)/tokenizer --model=$(DEMO)/model --feedback=$(DEMO)/ppo --improved=$(DEMO)/improved \
+	  --data=$(DEMO)/data/shapes/test --limit=56 --tasks=reconstruction,generation,understanding,retrieval,policy \
+	  --beside=shipped --output=$(DEMO)/evaluation --report=$(DEMO)/report.html
 
 test: $(READY) check  ## Lint, types and the whole quick test suite.
 	@$(BIN)/python -m pytest -n 2 -q -m "not slow" tests

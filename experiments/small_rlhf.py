@@ -19,7 +19,7 @@ from ugf_jax.training.optimizer import GroupSettings
 
 
 def get_config(model_and_rewards=str(SHIPPED)):
-    """64 pictures a step, each used twice."""
+    """128 pictures a step, each used twice."""
     model, _, learned = model_and_rewards.partition(",")
     rewards = {kind: RewardSettings(kind, weight=0.0) for kind in ("checker", "right", "brightness")}
     if learned:
@@ -28,11 +28,11 @@ def get_config(model_and_rewards=str(SHIPPED)):
         rewards["checker"] = RewardSettings("checker")
     config = config_dict(Settings(rewards=rewards))
     config.model = model or str(SHIPPED)
-    config.steps = 40
+    config.steps = 24
     config.log_every = 1
 
     config.prompts.source = "shapes:train"
-    config.prompts.count, config.sampler.samples = 8, 8
+    config.prompts.count, config.sampler.samples = 16, 8
     config.prompts.length = 28
     config.sampler.guidance = 1.0
     config.updates.epochs, config.updates.minibatches = 2, 4
@@ -43,13 +43,13 @@ def get_config(model_and_rewards=str(SHIPPED)):
     config.data.pairs = 16
 
     config.evaluation.dataset = "shapes:validation"
-    config.evaluation.every = 20
+    config.evaluation.every = 12
     config.evaluation.limit = 64
     config.evaluation.batch_size = 8
     config.checkpoint.every = 10
 
     config.optimizer.learning_rate = 2e-4
-    config.optimizer.schedule = "constant"
+    config.optimizer.schedule, config.optimizer.final_fraction = "cosine", 0.1  # later steps would only walk about
     config.optimizer.warmup_steps = 8
     config.optimizer.weight_decay = 0.0
     # Where nothing is rewarded gradients are rounding; with a smaller epsilon Adam would take whole steps along them.

@@ -76,8 +76,8 @@ def no_specs(settings):
 
 
 def pair_specs(settings):
-    """A pair of rows of one document each."""
-    rows = row_specs(RowShape(settings.data.length, settings.data.auxiliary, 0), FusionSettings().memory.groups)
+    """A pair of rows of `judged_row`."""
+    rows = row_specs(RowShape(settings.data.length, settings.data.auxiliary, 1), FusionSettings().memory.groups)
     return {name: ((1, 2, *shape), dtype) for name, (shape, dtype) in rows.items()}
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ugf_jax.data.judged import FIXED, judged_document
+from ugf_jax.data.judged import FIXED, PAIR, judged_document, judged_row
 from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
@@ -40,3 +40,15 @@ def test_a_code_without_a_token_is_refused(make_codes):
     with pytest.raises(InputError, match=r"vocabulary\.codes is 2"):
         judged_document([], codes, VocabularySettings(text=TEXT.size, sizes=16, codes=2))
     assert np.max(codes.master) >= 2
+
+
+def test_a_row_has_image_and_prompt_apart_as_well_and_the_prompt_is_cut_in_both(make_codes):
+    codes, prompt = make_codes(2), TEXT.encode("a red circle " * 40)
+    length = 2 * codes.master.size + FIXED + PAIR + 2 * 7 + 1
+    (judged,), (picture, words) = judged_row(prompt, codes, WORDS, length, image=3, embedded=True)
+    assert judged.tokens.tolist() == judged_document(prompt[:7], codes, WORDS).tokens.tolist()
+    assert words.tokens.tolist() == [WORDS.user, *prompt[:7], WORDS.emb]
+    assert (picture.tokens[0], picture.tokens[-1], picture.spans[0].image) == (WORDS.boi, WORDS.emb, 3)
+    assert len(judged) + len(picture) + len(words) == length - 1
+    ((alone,),) = judged_row(prompt, codes, WORDS, length)
+    assert len(alone) == length

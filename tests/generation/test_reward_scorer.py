@@ -9,11 +9,12 @@ import pytest
 
 from ugf_jax.data.collate import collate_row
 from ugf_jax.data.document_plan import RowShape
-from ugf_jax.data.judged import judged_document
+from ugf_jax.data.judged import judged_row
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
+from ugf_jax.generation.forward import DocumentReader
 from ugf_jax.generation.reward_scorer import RewardScorer
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.models.memory import MemorySettings
@@ -32,7 +33,7 @@ def model(seed):
     params = jax.tree.map(
         lambda x: jnp.asarray(0.3 * rng.standard_normal(x.shape), jnp.float32), abstract_params(SETTINGS, WORDS)
     )
-    return FrozenReward(SETTINGS, WORDS, TEXT, params, 40, "one", True, 3, {})
+    return FrozenReward(SETTINGS, WORDS, TEXT, params, 60, "one", True, 3, {})
 
 
 def codes(seed):
@@ -41,8 +42,7 @@ def codes(seed):
 
 
 def alone(one, prompt, image):
-    document = judged_document(TEXT.encode(prompt), image, WORDS, 40)
-    row = collate_row([(document,)], RowShape(64, 256, 0), 2, WORDS.pad)
+    row = collate_row(judged_row(TEXT.encode(prompt), image, WORDS, 60, embedded=True), RowShape(64, 256, 1), 2, WORDS.pad)
     return float(RewardModel(SETTINGS, WORDS.total).apply({"params": one.params}, jax.tree.map(lambda x: x[None], row))[0])
 
 
@@ -58,6 +58,16 @@ def test_scores_are_those_of_each_document_alone():
     assert (scorer.score(PROMPTS, changed) != found).tolist() == [[True, False, False, False]] * 2  # details are seen
     assert scorer.score([], []).shape == (2, 0)
     assert scorer.digest != RewardScorer(models[:1]).digest
+
+
+def test_without_its_head_a_model_compares_the_embeddings_of_image_and_prompt():
+    one, images = model(0), [codes(i) for i in range(4)]
+    one.params["score"] = jnp.zeros_like(one.params["score"])
+    reader = DocumentReader(SETTINGS, WORDS, one.params["fusion"])
+    short = ["a red circle", "blue", "", "two"]
+    cosines = np.sum(reader.embed_codes(images) * reader.embed_ids([TEXT.encode(text) for text in short]), axis=1)
+    expected = float(one.params["similarity"]) * cosines
+    np.testing.assert_allclose(RewardScorer([one]).score(short, images)[0], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_codes_of_another_tokenizer_are_refused_where_they_are_known():

@@ -6,6 +6,7 @@ seed and the step; only then are records read.
 
     tokens, segments, positions, cells                              [pairs, 2, L] …   as in `collate`, winner first
     aux_codes, aux_segments, aux_releases, aux_places, aux_levels   [pairs, 2, A] …   likewise
+    pairs            int32 [pairs, 2, 1, 2]   likewise, where image and prompt are in the row apart as well
     weights          float32 [pairs]   of the preference; 0 for one that only fills up
     prompt_weights   float32 [pairs]   the same as a share of all weights of its record
 """
@@ -25,7 +26,7 @@ from ugf_jax.data.code_kind import CodeKind, common_kind
 from ugf_jax.data.collate import collate_row, row_specs
 from ugf_jax.data.document_plan import RowShape
 from ugf_jax.data.index import Dataset, open_datasets
-from ugf_jax.data.judged import FIXED, judged_document
+from ugf_jax.data.judged import judged_row, prompt_room
 from ugf_jax.data.lengths import PairTable
 from ugf_jax.data.mixture import drawn, draws_per_epoch
 from ugf_jax.data.text import TextTokenizer
@@ -33,7 +34,6 @@ from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 
 PLAN_VERSION = 1  # changes whenever the same settings would give other batches
-_NOT_NEEDED = ("kinds", "pairs")  # arrays of a row that say what is generated or embedded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,13 @@ class PairShape:
 def pair_specs(row: RowShape, groups: int, pairs: int) -> dict[str, tuple[tuple[int, ...], Any]]:
     """Shape and dtype of every array of a batch of `pairs`, of codes with so many groups a position."""
     of_row = row_specs(row, groups)
-    arrays = {name: ((pairs, 2, *shape), dtype) for name, (shape, dtype) in of_row.items() if name not in _NOT_NEEDED}
+    arrays = {name: ((pairs, 2, *shape), dtype) for name, (shape, dtype) in of_row.items() if _needed(name, row)}
     return {**arrays, **dict.fromkeys(("weights", "prompt_weights"), ((pairs,), np.float32))}
+
+
+def _needed(name: str, row: RowShape) -> bool:
+    """Nothing is generated, and only contrastive pairs are embedded."""
+    return name != "kinds" and (row.pairs > 0 or name != "pairs")
 
 
 class PreferenceLoader:
@@ -97,6 +102,7 @@ class PreferenceLoader:
         process_index: int = 0,
         process_count: int = 1,
         endless: bool = True,
+        embedded: bool = False,
     ):
         """Opens the datasets and looks at the sizes of all pairs.
 
@@ -105,6 +111,7 @@ class PreferenceLoader:
           vocabulary: ids of everything.
           process_index, process_count: which host this is, of how many.
           endless: batches are drawn; False: only `in_order` is called, and there may be fewer pairs than a batch has.
+          embedded: each row has the image and the prompt apart as well, see `judged_row`.
 
         Raises:
           InputError: a folder that is no prepared dataset, or has no preferences, no codes, or codes or texts that the
@@ -119,7 +126,8 @@ class PreferenceLoader:
         self.text = TextTokenizer.load(settings.text_tokenizer)
         vocabulary.check_text(self.text)
         self.kind = self._kind()
-        self.buckets = (PairShape(RowShape(settings.length, settings.auxiliary, 0)),)
+        self.embedded = embedded
+        self.buckets = (PairShape(RowShape(settings.length, settings.auxiliary, int(embedded))),)
         self._read_tables()
         counts = np.array([len(table.record) for table in self.tables], np.int64)
         self._counts, self._draws = counts, draws_per_epoch(counts[:, None], settings.weights)[:, 0]
@@ -185,17 +193,17 @@ class PreferenceLoader:
 
     def _pair(self, dataset: int, number: int) -> dict[str, np.ndarray]:
         """Arrays `[2, …]` of one pair."""
-        table, settings = self.tables[dataset], self.settings
+        table, settings, shape = self.tables[dataset], self.settings, self.buckets[0].row
         record = self.datasets[dataset].record(int(table.record[number]))
         prompt = self.text.encode(record.captions[0]) if record.captions else []
         rows = []
         for image in (int(table.winner[number]), int(table.loser[number])):
             try:
-                document = judged_document(prompt, record.codes[image], self.vocabulary, settings.length, image)
+                row = judged_row(prompt, record.codes[image], self.vocabulary, settings.length, image, self.embedded)
             except InputError as error:
                 raise InputError(f"{self.datasets[dataset].folder}: record '{record.key}': {error}") from error
-            rows.append(collate_row([(document,)], self.buckets[0].row, self.kind.groups, self.vocabulary.pad))
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0] if name not in _NOT_NEEDED}
+            rows.append(collate_row(row, shape, self.kind.groups, self.vocabulary.pad))
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0] if _needed(name, shape)}
 
     def _read_tables(self) -> None:
         """The pairs of each dataset that fit into rows, and each one's share of the weights of its record."""
@@ -204,12 +212,13 @@ class PreferenceLoader:
         self.too_large = self.cut = 0
         for number, dataset in enumerate(self.datasets):
             table = self._pairs(number, dataset)
-            room = self.settings.length - FIXED - table.master
-            fits = (room > 0) & (table.auxiliary <= self.settings.auxiliary)
+            room = prompt_room(self.settings.length, table.master, self.embedded)
+            memory = table.auxiliary * (2 if self.embedded else 1)  # an image that is there twice has it twice
+            fits = (room > 0) & (memory <= self.settings.auxiliary)
             if not fits.any():
                 raise InputError(
                     f"config.data.datasets[{number}]: {dataset.folder}: no pair fits into a row; the smallest takes "
-                    f"{table.master.min() + FIXED} tokens beside the prompt and {table.auxiliary.min()} auxiliary positions: "
+                    f"{self.settings.length - room.max()} tokens beside the prompt and {memory.min()} auxiliary positions: "
                     f"want config.data.length and config.data.auxiliary to be more"
                 )
             self.too_large += int((~fits).sum())
@@ -261,6 +270,8 @@ class PreferenceLoader:
         data["weights"] = list(settings.weights)
         for name in ("pairs", "length", "auxiliary"):
             data[name] = getattr(settings, name)
+        if self.embedded:
+            data["embedded"] = True
         details = any(int(table.auxiliary.max(initial=0)) > 0 for table in self.tables)
         data["codes"] = {"tokenizer": self.coded_by, "details": details}
         return data

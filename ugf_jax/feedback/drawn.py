@@ -25,7 +25,7 @@ class Rater:
 
     Attributes:
       samples: pictures of each prompt.
-      pairs: of these that are judged; 0: all.
+      pairs: of these that are judged, those of different scores first; 0: all.
       error_rate: probability that a preference names the loser.
       details: judge and store pictures with their details; False: what master codes alone show.
       seed: of the pictures and of the errors.

@@ -104,33 +104,48 @@ def in_batches(
     vocabulary: VocabularySettings,
     function: Callable[[dict[str, Any]], Any],
 ) -> list[Any]:
-    """The results for each document in order; documents of one rounded shape are run together.
+    """The results for each document in order, a document a row; see `rows_in_batches`."""
+    return rows_in_batches([[(document,)] for document in documents], settings, vocabulary, function)
+
+
+def rows_in_batches(
+    rows: Sequence[Sequence[tuple[Document, ...]]],
+    settings: FusionSettings,
+    vocabulary: VocabularySettings,
+    function: Callable[[dict[str, Any]], Any],
+) -> list[Any]:
+    """The results for each row in order; rows of one rounded shape are run together.
 
     Args:
-      documents: any.
+      rows: of any documents, as `collate_row` takes them.
       settings, vocabulary: of the transformer that reads them.
-      function: arrays of a batch of `ROWS` rows, a document a row and the last repeated, to arrays `[ROWS, …]`.
+      function: arrays of a batch of `ROWS` rows, the last repeated, to arrays `[ROWS, …]`.
     """
 
     def rounded(i: int) -> tuple[int, int, int]:
-        memory = documents[i].auxiliary if settings.cross_every else 0
-        return -(-len(documents[i]) // LENGTHS) * LENGTHS, -(-max(memory, 1) // MEMORIES) * MEMORIES, 0
+        documents = list(itertools.chain.from_iterable(rows[i]))
+        tokens = sum(map(len, documents))
+        memory = sum(document.auxiliary for document in documents) if settings.cross_every else 0
+        pairs = sum(len(item) == 2 for item in rows[i])
+        return -(-tokens // LENGTHS) * LENGTHS, -(-max(memory, 1) // MEMORIES) * MEMORIES, pairs
 
-    results: list[Any] = [None] * len(documents)
-    for shape, group in itertools.groupby(sorted(range(len(documents)), key=lambda i: (rounded(i), i)), key=rounded):
+    results: list[Any] = [None] * len(rows)
+    for shape, group in itertools.groupby(sorted(range(len(rows)), key=lambda i: (rounded(i), i)), key=rounded):
         numbers = list(group)
         for start in range(0, len(numbers), ROWS):
             chunk = numbers[start : start + ROWS]
-            batch = _batch([documents[i] for i in chunk], RowShape(*shape), settings.memory.groups, vocabulary.pad)
+            batch = _batch([rows[i] for i in chunk], RowShape(*shape), settings.memory.groups, vocabulary.pad)
             found = jax.device_get(function(batch))
             for row, i in enumerate(chunk):
                 results[i] = jax.tree.map(lambda x, row=row: x[row], found)
     return results
 
 
-def _batch(documents: Sequence[Document], shape: RowShape, groups: int, padding_token: int) -> dict[str, np.ndarray]:
-    """A document a row; the last is repeated until the batch is full."""
-    filled = [*documents, *[documents[-1]] * (ROWS - len(documents))]
-    rows = [collate_row([(document,)], shape, groups, padding_token) for document in filled]
-    batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return batch | {"embed": np.array([max(d.embed, 0) for d in filled], np.int32)}
+def _batch(
+    rows: Sequence[Sequence[tuple[Document, ...]]], shape: RowShape, groups: int, padding_token: int
+) -> dict[str, np.ndarray]:
+    """The last row is repeated until the batch is full; `embed` is where the first document of each has its EMB."""
+    filled = [*rows, *[rows[-1]] * (ROWS - len(rows))]
+    arrays = [collate_row(row, shape, groups, padding_token) for row in filled]
+    batch = {name: np.stack([row[name] for row in arrays]) for name in arrays[0]}
+    return batch | {"embed": np.array([max(row[0][0].embed, 0) for row in filled], np.int32)}

@@ -8,11 +8,11 @@ from typing import Any, Self, cast
 import jax
 import numpy as np
 
-from ugf_jax.data.judged import judged_document
+from ugf_jax.data.judged import judged_row
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
-from ugf_jax.generation.forward import in_batches
+from ugf_jax.generation.forward import rows_in_batches
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.models.reward import RewardModel
 from ugf_jax.training.digests import fingerprint
@@ -96,11 +96,13 @@ class RewardScorer:
         texts = first.text.encode_many(list(prompts))
         found = []
         for model in self.models:
-            documents = [
-                judged_document(text, own, model.vocabulary, model.length) for text, own in zip(texts, codes, strict=True)
+            embedded = model.settings.embedding > 0
+            rows = [
+                judged_row(text, own, model.vocabulary, model.length, embedded=embedded)
+                for text, own in zip(texts, codes, strict=True)
             ]
             judge = functools.partial(_compiled(model.settings, model.vocabulary), model.params)
-            found.append(in_batches(documents, model.settings, model.vocabulary, judge))
+            found.append(rows_in_batches(rows, model.settings, model.vocabulary, judge))
         return np.array(found, np.float32).reshape(len(self.models), len(texts))
 
 

@@ -32,7 +32,9 @@ def batch_specs(settings: Any, start: FusionSettings | None = None) -> Specs:
         return unitoken_specs(settings.data)
     if settings.stage == "reward" or (settings.stage == "rlhf" and settings.algorithm == "dpo"):
         assert start is not None
-        return pair_specs(RowShape(settings.data.length, settings.data.auxiliary, 0), start.memory.groups, settings.data.pairs)
+        embedded = settings.stage == "reward" and start.embedding > 0
+        row = RowShape(settings.data.length, settings.data.auxiliary, int(embedded))
+        return pair_specs(row, start.memory.groups, settings.data.pairs)
     if settings.stage == "rlhf":
         prompts = settings.prompts
         tokens = dict.fromkeys(("tokens", "segments", "positions", "cells"), ((prompts.count, prompts.length), np.int32))

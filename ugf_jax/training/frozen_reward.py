@@ -78,5 +78,6 @@ def abstract_params(settings: FusionSettings, vocabulary: VocabularySettings) ->
     zeros = jnp.zeros((1, 1), jnp.int32)
     names = ("tokens", "segments", "positions", "cells", "aux_segments", "aux_releases", "aux_levels")
     batch = dict.fromkeys(names, zeros)
+    batch |= {"pairs": jnp.zeros((1, 1, 2), jnp.int32)}
     batch |= {"aux_codes": jnp.zeros((1, 1, settings.memory.groups), jnp.int32), "aux_places": jnp.zeros((1, 1, 4))}
     return jax.eval_shape(lambda: RewardModel(settings, vocabulary.total).init(jax.random.key(0), batch))["params"]

@@ -35,7 +35,7 @@ def rate(pictures: Sequence[np.ndarray], requirement: Requirement, rng: Draws, e
       requirement: what the prompt demands.
       rng: decides which preferences are wrong, and which pairs are judged where `most` leaves some out.
       error_rate: probability that a preference names the loser, 0 to 1. A tie stays one.
-      most: pairs to judge; 0 judges all. Pairs of equal pictures are never judged.
+      most: pairs to judge, those of different scores first; 0 judges all. Pairs of equal pictures are never judged.
 
     Returns:
       (winner, loser, weight) by number in `pictures`: weight 1, or both orders with 0.5 where the scores are equal.
@@ -93,8 +93,8 @@ def _pairs(pictures: Sequence[np.ndarray], scores: Sequence[float], rng: Draws, 
         (i, j) for i, j in itertools.combinations(range(len(pictures)), 2) if not np.array_equal(pictures[i], pictures[j])
     ]
     if most and len(differing) > most:
-        order = sorted((float(rng.random()), pair) for pair in differing)
-        differing = sorted(pair for _, pair in order[:most])
+        order = sorted((scores[i] == scores[j], float(rng.random()), (i, j)) for i, j in differing)
+        differing = sorted(pair for _, _, pair in order[:most])
     found: list[tuple[int, int, float]] = []
     for i, j in differing:
         wrong = float(rng.random()) < error_rate

@@ -16,7 +16,7 @@ from ugf_jax import config
 from ugf_jax.data.preference_loader import PreferenceLoader, PreferenceSettings
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import BELOW_ONE
-from ugf_jax.models.reward import RewardModel, without_heads
+from ugf_jax.models.reward import SIMILARITY, RewardModel, without_heads
 from ugf_jax.objectives.preference import Calibration, bradley_terry_loss, calibration, pair_accuracy
 from ugf_jax.training import parameter_axes
 from ugf_jax.training.data_source import DataSource
@@ -24,6 +24,7 @@ from ugf_jax.training.pretrained import Pretrained, find_pretrained
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
 
+FRESH = {"score": 0.0, "similarity": SIMILARITY}  # what no transformer brings along
 BINS = 5  # of confidence, each a tenth wide, in what is logged
 
 
@@ -40,9 +41,10 @@ class Settings(TrainSettings):
 def data(settings: Settings) -> DataSource:
     """Pairs of judged documents; see `PreferenceLoader`."""
     start = find_pretrained(settings.model)
+    embedded = start.model.embedding > 0
 
     def open_loader(index: int, count: int) -> PreferenceLoader:
-        loader = PreferenceLoader(settings.data, start.vocabulary, index, count)
+        loader = PreferenceLoader(settings.data, start.vocabulary, index, count, embedded=embedded)
         check_data(start, loader)
         return loader
 
@@ -51,7 +53,7 @@ def data(settings: Settings) -> DataSource:
         if not evaluation.dataset:
             return ()
         own = dataclasses.replace(settings.data, datasets=(evaluation.dataset,), weights=(), pairs=evaluation.batch_size)
-        loader = PreferenceLoader(own, start.vocabulary, index, count, endless=False)
+        loader = PreferenceLoader(own, start.vocabulary, index, count, endless=False, embedded=embedded)
         check_data(start, loader)
         return loader.in_order(evaluation.limit)
 
@@ -90,9 +92,12 @@ def build(settings: Settings, start: Pretrained | None = None) -> Stage:
         return model.init(key, rows_of(jax.tree.map(lambda x: x[:1], dict(batch))))["params"], {}
 
     def pretrained(abstract: Params) -> Params:
-        head = abstract["score"]
-        zeros = jax.make_array_from_callback(head.shape, head.sharding, lambda index: np.zeros(head.shape, head.dtype)[index])
-        return {"fusion": start.read(abstract["fusion"]), "score": zeros}
+        def full(name: str, value: float) -> jax.Array:
+            x = abstract[name]
+            return jax.make_array_from_callback(x.shape, x.sharding, lambda index: np.full(x.shape, value, x.dtype)[index])
+
+        fresh = {name: full(name, value) for name, value in FRESH.items() if name in abstract}
+        return {"fusion": start.read(abstract["fusion"]), **fresh}
 
     def scores(params: Params, batch: Batch, key: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Those of winners and of losers, float32 `[pairs]` each."""
