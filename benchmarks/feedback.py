@@ -1,6 +1,6 @@
 """What feedback gains: PPO, GRPO and DPO over several seeds, PPO with a learned reward, and a reward that says nothing.
 
-  python benchmarks/feedback.py MODEL FOLDER [--seeds=3] [--steps=40] [--prompts=100]
+  python benchmarks/feedback.py MODEL FOLDER [--seeds=3] [--steps=20] [--prompts=100]
 
 MODEL is an under-trained model of scenes of `shapes`, made by `ugf export`. FOLDER receives the preferences of a program that
 errs (`ugf rate`), the reward model, the runs, the models made of them, their evaluations, `table.md` and `curves.svg`. The
@@ -25,8 +25,8 @@ from ugf_jax.evaluation.figures import Line, plot_lines
 from ugf_jax.evaluation.history import read_history
 
 SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each kind.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 40, "Of PPO and GRPO.", lower_bound=1)
-PASSES = flags.DEFINE_integer("dpo_steps", 400, "Of DPO.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", 20, "Of PPO and GRPO.", lower_bound=1)
+PASSES = flags.DEFINE_integer("dpo_steps", 200, "Of DPO.", lower_bound=1)
 PROMPTS = flags.DEFINE_integer("prompts", 100, "Held-out prompts, four pictures of each.", lower_bound=2)
 RATED = flags.DEFINE_integer("rated", 250, "Prompts that are rated, eight pairs of each.", lower_bound=10)
 ERRORS = flags.DEFINE_float("error_rate", 0.2, "Share of preferences that name the loser.", 0.0, 1.0)
@@ -70,12 +70,12 @@ def rate(model: str, folder: pathlib.Path) -> pathlib.Path:
     return rated
 
 
-def learn_reward(model: str, rated: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """A reward model from the preferences, evaluated on those of other prompts."""
+def learn_reward(rated: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """A reward model from the preferences, on the model that ships, evaluated on those of other prompts."""
     run = folder / "reward"
     config = f"--config={EXPERIMENTS / 'small_reward.py'}:{rated}"
     if not (run / "results.json").exists():
-        ugf("train", config, f"--workdir={run}", f"--config.model={model}", "--config.data.auxiliary=0")
+        ugf("train", config, f"--workdir={run}", "--config.data.auxiliary=0")
     if not (run / "evaluation" / "results.json").exists():
         ugf("evaluate", f"--workdir={run}", "--tasks=reward", f"--data={rated / 'test'}")
     return run
@@ -87,6 +87,7 @@ def improve(run: Run, model: str, rated: pathlib.Path, reward: pathlib.Path) -> 
         given = f"{model},{reward}" if run.kind == "learned" else model
         training = ["train", f"--config={EXPERIMENTS / 'small_rlhf.py'}:{given}", f"--workdir={run.folder}"]
         training += [f"--config.seed={run.seed}", f"--config.prompts.seed={run.seed}", f"--config.data.seed={run.seed}"]
+        training += ["--config.evaluation.limit=16"]  # held-out prompts are drawn afterwards
         if run.kind == "dpo":
             training += ["--config.algorithm=dpo", f"--config.steps={PASSES.value}"]
             training += [f"--config.data.datasets=('{rated}/train',)", f"--config.evaluation.dataset={rated}/validation"]
@@ -148,7 +149,7 @@ def main(argv: list[str]) -> None:
     model, folder = argv[1], pathlib.Path(argv[2])
     folder.mkdir(parents=True, exist_ok=True)
     rated = rate(model, folder)
-    reward = learn_reward(model, rated, folder)
+    reward = learn_reward(rated, folder)
     runs = [Run(kind, seed, folder / f"{kind}{seed}") for kind in NAMES for seed in range(SEEDS.value)]
     with concurrent.futures.ThreadPoolExecutor(JOBS.value) as pool:
         measured = list(pool.map(lambda run: improve(run, model, rated, reward), runs))

@@ -36,6 +36,7 @@ def get_config(model_and_rewards=str(SHIPPED)):
     config.prompts.length = 28
     config.sampler.guidance = 1.0
     config.updates.epochs, config.updates.minibatches = 2, 4
+    config.ppo.centred = True
     config.ppo.decay = 1.0  # what a picture is worth shows at its end: little of it would reach the first codes
     config.divergence.coefficient = 0.05
     config.limits.max_kl = 100.0

@@ -78,6 +78,14 @@ def test_ppo_pays_at_the_last_code_and_for_divergence_on_the_way():
     np.testing.assert_allclose(found.returns, np.broadcast_to(scores[:, None], (ROWS, CELLS)), rtol=1e-4)
 
 
+def test_centred_scores_of_ppo_count_from_the_mean_of_their_prompt():
+    policy, reference = policy_and_reference()
+    settings = Settings(sampler=SamplerSettings(samples=3), ppo=PPOSettings(decay=1.0, centred=True))
+    scores = jnp.asarray([1.0, 2.0, 6.0, 5.0, 5.0, 5.0])
+    found = experience(settings, ANSWERS, policy.log_probabilities, policy, reference, scores, jnp.float32(0.0))
+    np.testing.assert_allclose(found.returns[:, 0], [-2, -1, 3, 0, 0, 0], atol=1e-6)
+
+
 def test_grpo_compares_within_groups_and_drops_those_without_a_difference():
     policy, reference = policy_and_reference()
     settings = Settings(algorithm="grpo", sampler=SamplerSettings(samples=3), grpo=GRPOSettings(floor=0.01))

@@ -16,6 +16,7 @@ from ugf_jax.feedback.rlhf.settings import (
     DivergenceSettings,
     LimitSettings,
     LoraSettings,
+    PPOSettings,
     RewardSettings,
     SamplerSettings,
     Settings,
@@ -147,6 +148,7 @@ def test_the_stage_is_found_by_its_name_and_its_settings_have_no_surprises():
     [
         ({"updates": UpdateSettings(minibatches=3)}, "want their product to divide the 64 pictures of a step"),
         ({"algorithm": "grpo", "sampler": SamplerSettings(samples=1)}, "samples is 1; grpo compares"),
+        ({"ppo": PPOSettings(centred=True), "sampler": SamplerSettings(samples=1)}, "ppo.centred compares"),
         ({"rewards": {"a": RewardSettings(weight=0.0)}}, "none has a weight other than 0"),
         ({"rewards": {"a": RewardSettings("alignment")}}, "details is False; a reward of kind alignment"),
         ({"divergence": DivergenceSettings(0.0, target=1.0)}, "want a coefficient to adapt"),

@@ -96,6 +96,9 @@ def experience(
     apart = objectives.kl_estimate(policy.log_probabilities, reference.log_probabilities, settings.divergence.estimate)
     cost = coefficient if settings.divergence.place == "reward" else jnp.zeros(())
     if settings.algorithm == "ppo":
+        if settings.ppo.centred:
+            of_prompts = scores.reshape(-1, settings.sampler.samples)
+            scores = (of_prompts - jnp.mean(of_prompts, axis=1, keepdims=True)).ravel()
         rewards = objectives.token_rewards(scores, apart, mask, cost)
         advantages, returns = objectives.gae(rewards, policy.values, mask, settings.ppo.discount, settings.ppo.decay)
         advantages = objectives.whiten(advantages, mask)

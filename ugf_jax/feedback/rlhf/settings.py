@@ -97,6 +97,7 @@ class PPOSettings:
     discount: float = setting(1.0, FRACTION, "of a reward, a token")
     decay: float = setting(0.95, FRACTION, "lambda of generalised advantage estimation")
     hidden: int = setting(256, POSITIVE, "features inside the value head")
+    centred: bool = setting(False, doc="scores count from the mean of their prompt, so that no value need know how hard it is")
     clip: float = setting(0.5, POSITIVE, "how far a value may move in a step, in deviations of the reward")
 
 
@@ -180,8 +181,9 @@ class Settings(TrainSettings):
                 f"{path}.updates.minibatches is {self.updates.minibatches} and {path}.optimizer.accumulate "
                 f"{self.optimizer.accumulate}; want their product to divide the {pictures} pictures of a step"
             )
-        if self.algorithm == "grpo" and self.sampler.samples < 2:
-            raise InputError(f"{path}.sampler.samples is 1; grpo compares the pictures of a prompt: want at least 2")
+        compared = {"grpo": "grpo", "ppo": f"{path}.ppo.centred" if self.ppo.centred else ""}[self.algorithm]
+        if compared and self.sampler.samples < 2:
+            raise InputError(f"{path}.sampler.samples is 1; {compared} compares the pictures of a prompt: want at least 2")
 
     @property
     def updates_per_step(self) -> int:
