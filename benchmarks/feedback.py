@@ -26,7 +26,7 @@ from ugf_jax.evaluation.history import read_history
 
 SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each kind.", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", 20, "Of PPO and GRPO.", lower_bound=1)
-PASSES = flags.DEFINE_integer("dpo_steps", 200, "Of DPO.", lower_bound=1)
+PASSES = flags.DEFINE_integer("dpo_steps", 120, "Of DPO.", lower_bound=1)
 PROMPTS = flags.DEFINE_integer("prompts", 100, "Held-out prompts, four pictures of each.", lower_bound=2)
 RATED = flags.DEFINE_integer("rated", 250, "Prompts that are rated, eight pairs of each.", lower_bound=10)
 ERRORS = flags.DEFINE_float("error_rate", 0.2, "Share of preferences that name the loser.", 0.0, 1.0)
@@ -110,6 +110,7 @@ def spoil(model: str, folder: pathlib.Path) -> str:
         config = f"--config={EXPERIMENTS / 'small_rlhf.py'}:{model}"
         rewards = ("--config.rewards.checker.weight=0.0", "--config.rewards.brightness.weight=1.0")
         free = ("--config.divergence.coefficient=0.0", "--config.steps=200", "--config.checkpoint.every=1")
+        free += ("--config.optimizer.schedule=constant", "--config.prompts.count=4", "--config.evaluation.every=200")
         said = ugf("train", config, f"--workdir={run}", *rewards, *free, expect=(2,))
         ugf("export", run, folder / "brightness_model")  # the last good state is there
         kept.write_text(said.splitlines()[-1])

@@ -41,7 +41,7 @@ def get_config(model_and_rewards=str(SHIPPED)):
     config.divergence.coefficient = 0.05
     config.limits.max_kl = 100.0
     config.limits.min_entropy = 0.02
-    config.data.pairs = 16
+    config.data.pairs, config.data.length, config.data.auxiliary = 16, 96, 0  # of DPO: master codes, as in what is judged
 
     config.evaluation.dataset = "shapes:validation"
     config.evaluation.every = 12
