@@ -15,10 +15,11 @@ demo: $(READY)  ## Tokenizers, codes, transformer, feedback, evaluation; writes 
 	@$(BIN)/ugf prepare shapes:3000 $(DEMO)/data/coded --tokenize=$(DEMO)/tokenizer --drop_pixels
 	@$(BIN)/ugf train --config=experiments/demo_unified.py --workdir=$(DEMO)/unified
 	@$(BIN)/ugf export $(DEMO)/unified $(DEMO)/model --tokenizer=$(DEMO)/tokenizer
-	@$(BIN)/ugf rate --prompts=shapes:train:120 --samples=8 --pairs=8 --error_rate=0.1 --nodetails --output=$(DEMO)/rated
+	@$(BIN)/ugf rate --prompts=shapes:train:100 --samples=6 --pairs=8 --error_rate=0.1 --nodetails --output=$(DEMO)/rated
 	@$(BIN)/ugf train --config=experiments/small_reward.py:$(DEMO)/rated --workdir=$(DEMO)/reward \
-	  --config.steps=150 --config.data.auxiliary=0
-	@$(BIN)/ugf train --config=experiments/small_rlhf.py:,$(DEMO)/reward --workdir=$(DEMO)/ppo --config.steps=20
+	  --config.steps=60 --config.data.auxiliary=0
+	@$(BIN)/ugf train --config=experiments/small_rlhf.py:,$(DEMO)/reward --workdir=$(DEMO)/ppo \
+	  --config.steps=12 --config.evaluation.limit=16
 	@$(BIN)/ugf export $(DEMO)/ppo $(DEMO)/improved
 	@$(BIN)/ugf evaluate --workdir=$(DEMO)/tokenizer --model=$(DEMO)/model --feedback=$(DEMO)/ppo --improved=$(DEMO)/improved \
 	  --data=$(DEMO)/data/shapes/test --limit=56 --tasks=reconstruction,generation,understanding,retrieval,policy \
