@@ -47,6 +47,7 @@ def test_a_dataset_of_preferences_is_made_that_training_reads(tiny_model, tmp_pa
         (["x"], "'x': no arguments are wanted"),
         (["--prompts=shapes:train"], "want a number of them, such as shapes:train:300"),
         (["--prompts=nowhere"], "--prompts is 'nowhere'"),
+        (["--model=nowhere"], "nowhere"),
         (["--samples=1"], "samples"),
         (["--error_rate=2"], "error_rate"),
     ],

@@ -28,7 +28,7 @@ from ugf_jax.feedback.rlhf.prompts import ENDLESS, open_prompts
 from ugf_jax.generation.unified_model import ROWS, SHIPPED, UnifiedModel
 from ugf_jax.json_files import write_json
 from ugf_jax.progress import Progress
-from ugf_jax.training.bundle import digest
+from ugf_jax.training.bundle import digest, read_settings
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("model", None, "folder made by `ugf export`; by default the model that is shipped", flag_values=FLAGS)
@@ -57,6 +57,7 @@ def main(positional: Sequence[str], values: flags.FlagValues) -> None:
     if source.count == ENDLESS:
         raise InputError(f"--prompts is '{values.prompts}'; want a number of them, such as {values.prompts}:300")
     folder = pathlib.Path(values.output)
+    read_settings(values.model or SHIPPED)  # says what is wrong with a folder that is no model
     identity = {name: values[name].value for name in ASKED} | {"model": digest(epath.Path(values.model or SHIPPED))}
     if folder.exists() and any(folder.iterdir()):
         check_same(folder, identity)

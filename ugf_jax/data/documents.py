@@ -198,3 +198,13 @@ def conversation_pieces(record: Record) -> tuple[Piece, ...]:
     if record.turns and marks != images:
         raise InputError(f"record '{record.key}': {marks} {IMAGE_MARK} in its turns for {images} images; want one for each")
     return tuple(found)
+
+
+def image_to_embed(codes: ImageCodes, vocabulary: VocabularySettings, image: int = 0) -> Document:
+    """The image of a contrastive pair, in a document of its own; `image` is its number in its record."""
+    return Layout(vocabulary).image(image, codes, "context").embedding().document("embedding")
+
+
+def text_to_embed(ids: Iterable[int], vocabulary: VocabularySettings) -> Document:
+    """The text of a contrastive pair, in a document of its own."""
+    return Layout(vocabulary).special(vocabulary.user).text(ids).embedding().document("embedding")

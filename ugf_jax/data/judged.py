@@ -7,7 +7,7 @@ read at the last token, which sees everything.
 from collections.abc import Sequence
 from typing import Any
 
-from ugf_jax.data.documents import SPAN_EXTRA, Document, Layout
+from ugf_jax.data.documents import SPAN_EXTRA, Document, Layout, image_to_embed, text_to_embed
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.data.vocabulary import VocabularySettings
 
@@ -58,9 +58,7 @@ def judged_row(
     prompt = prompt[: max(int(prompt_room(length, codes.master.size, embedded)), 0)]
     row: list[tuple[Document, ...]] = [(judged_document(prompt, codes, vocabulary, image=image),)]
     if embedded:
-        picture = Layout(vocabulary).image(image, codes, "context").embedding().document("embedding")
-        words = Layout(vocabulary).special(vocabulary.user).text(prompt).embedding().document("embedding")
-        row.append((picture, words))
+        row.append((image_to_embed(codes, vocabulary, image), text_to_embed(prompt, vocabulary)))
     return row
 
 

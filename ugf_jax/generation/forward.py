@@ -12,7 +12,7 @@ import numpy as np
 
 from ugf_jax.data.collate import collate_row
 from ugf_jax.data.document_plan import RowShape
-from ugf_jax.data.documents import CODE, TEXT, Document, Layout
+from ugf_jax.data.documents import CODE, TEXT, Document, image_to_embed, text_to_embed
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.models.fusion import FusionSettings, FusionTransformer, Tokens
@@ -81,14 +81,11 @@ class DocumentReader:
 
     def embed_codes(self, codes: Sequence[ImageCodes]) -> np.ndarray:
         """Contrastive embeddings of images, float32 `[images, features]` of length 1."""
-        layouts = [Layout(self.vocabulary).image(0, own, "context").embedding() for own in codes]
-        return self.embed([layout.document("embedding") for layout in layouts], "image")
+        return self.embed([image_to_embed(own, self.vocabulary) for own in codes], "image")
 
     def embed_ids(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
         """Contrastive embeddings of texts, given as their ids, float32 `[texts, features]` of length 1."""
-        words = self.vocabulary
-        layouts = [Layout(words).special(words.user).text(ids).embedding() for ids in texts]
-        return self.embed([layout.document("embedding") for layout in layouts], "text")
+        return self.embed([text_to_embed(ids, self.vocabulary) for ids in texts], "text")
 
     def score(self, documents: Sequence[Document]) -> list[Scores]:
         """Log-likelihoods of what each document would be trained on."""
