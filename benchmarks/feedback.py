@@ -3,9 +3,10 @@
   python benchmarks/feedback.py MODEL FOLDER [--seeds=3] [--steps=20] [--prompts=100]
 
 MODEL is an under-trained model of scenes of `shapes`, made by `ugf export`. FOLDER receives the preferences of a program that
-errs (`ugf rate`), the reward model, the runs, the models made of them, their evaluations, `table.md` and `curves.svg`. The
-commands are those that a user types, and each is left out where its results are there already, so that the same command goes on
-where it was stopped. Held-out prompts, the same seeds before and after; see `ugf evaluate --help`, task policy.
+errs (`ugf rate`; few for the reward model, more for DPO), the reward model, the runs, the models made of them, their
+evaluations, `table.md` and `curves.svg`. The commands are those that a user types, and each is left out where its results are
+there already, so that the same command goes on where it was stopped. Held-out prompts, the same seeds before and after; see
+`ugf evaluate --help`, task policy.
 """
 
 import concurrent.futures
@@ -26,9 +27,10 @@ from ugf_jax.evaluation.history import read_history
 
 SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each kind.", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", 20, "Of PPO and GRPO.", lower_bound=1)
-PASSES = flags.DEFINE_integer("dpo_steps", 120, "Of DPO.", lower_bound=1)
+DPO_STEPS = flags.DEFINE_integer("dpo_steps", 460, "Of DPO: every preference once.", lower_bound=1)
 PROMPTS = flags.DEFINE_integer("prompts", 100, "Held-out prompts, four pictures of each.", lower_bound=2)
-RATED = flags.DEFINE_integer("rated", 250, "Prompts that are rated, eight pairs of each.", lower_bound=10)
+RATED = flags.DEFINE_integer("rated", 250, "Prompts rated for the reward model, eight pairs of each.", lower_bound=10)
+COMPARED = flags.DEFINE_integer("compared", 1000, "Prompts rated for DPO, eight pairs of each.", lower_bound=10)
 ERRORS = flags.DEFINE_float("error_rate", 0.2, "Share of preferences that name the loser.", 0.0, 1.0)
 JOBS = flags.DEFINE_integer("jobs", 2, "Commands at a time.", lower_bound=1)
 EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
@@ -61,12 +63,11 @@ def ugf(*arguments: Any, expect: Sequence[int] = (0,)) -> str:
     return said
 
 
-def rate(model: str, folder: pathlib.Path) -> pathlib.Path:
+def rate(model: str, prompts: int, rated: pathlib.Path) -> pathlib.Path:
     """Preferences between pictures of the model, without details, as the runs judge."""
-    rated = folder / "rated"
     if not rated.exists():
         how = ("--samples=8", "--pairs=8", f"--error_rate={ERRORS.value}", "--nodetails")
-        ugf("rate", f"--model={model}", f"--prompts=shapes:train:{RATED.value}", *how, f"--output={rated}")
+        ugf("rate", f"--model={model}", f"--prompts=shapes:train:{prompts}", *how, f"--output={rated}")
     return rated
 
 
@@ -81,7 +82,7 @@ def learn_reward(rated: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
     return run
 
 
-def improve(run: Run, model: str, rated: pathlib.Path, reward: pathlib.Path) -> dict[str, float]:
+def improve(run: Run, model: str, compared: pathlib.Path, reward: pathlib.Path) -> dict[str, float]:
     """Trains, exports and evaluates; returns right before and after, and diversity before and after."""
     if not run.results.exists():
         given = f"{model},{reward}" if run.kind == "learned" else model
@@ -89,15 +90,17 @@ def improve(run: Run, model: str, rated: pathlib.Path, reward: pathlib.Path) -> 
         training += [f"--config.seed={run.seed}", f"--config.prompts.seed={run.seed}", f"--config.data.seed={run.seed}"]
         training += ["--config.evaluation.limit=16"]  # held-out prompts are drawn afterwards
         if run.kind == "dpo":
-            training += ["--config.algorithm=dpo", f"--config.steps={PASSES.value}"]
-            training += [f"--config.data.datasets=('{rated}/train',)", f"--config.evaluation.dataset={rated}/validation"]
+            training += ["--config.algorithm=dpo", f"--config.dpo.smoothing={ERRORS.value}"]
+            training += [f"--config.steps={DPO_STEPS.value}"]
+            training += [f"--config.data.datasets=('{compared}/train',)", f"--config.evaluation.dataset={compared}/validation"]
+            training += ["--config.evaluation.every=100", "--config.checkpoint.every=100", "--config.log_every=10"]
         else:
             training += [f"--config.algorithm={'grpo' if run.kind == 'grpo' else 'ppo'}", f"--config.steps={STEPS.value}"]
         ugf(*training)
         improved = run.folder / "model"
         ugf("export", run.folder, improved)
-        compared = (f"--feedback={run.folder}", f"--improved={improved}", f"--limit={PROMPTS.value}")
-        ugf("evaluate", "--tasks=policy", *compared, f"--output={run.results.parent}")
+        both = (f"--feedback={run.folder}", f"--improved={improved}", f"--limit={PROMPTS.value}")
+        ugf("evaluate", "--tasks=policy", *both, f"--output={run.results.parent}")
     found = json.loads(run.results.read_text())["policy"]
     sides = {"before": found["before"], "after": found["after"]}
     return {f"{name} {side}": values[name]["value"] for side, values in sides.items() for name in ("correct", "diversity")}
@@ -149,11 +152,11 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("want MODEL and FOLDER")
     model, folder = argv[1], pathlib.Path(argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    rated = rate(model, folder)
-    reward = learn_reward(rated, folder)
+    reward = learn_reward(rate(model, RATED.value, folder / "rated"), folder)
+    compared = rate(model, COMPARED.value, folder / "compared")
     runs = [Run(kind, seed, folder / f"{kind}{seed}") for kind in NAMES for seed in range(SEEDS.value)]
     with concurrent.futures.ThreadPoolExecutor(JOBS.value) as pool:
-        measured = list(pool.map(lambda run: improve(run, model, rated, reward), runs))
+        measured = list(pool.map(lambda run: improve(run, model, compared, reward), runs))
     said = spoil(model, folder)
     found: dict[str, list[dict[str, float]]] = {}
     for run, values in zip(runs, measured, strict=True):

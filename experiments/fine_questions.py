@@ -19,7 +19,7 @@ from ugf_jax.training.stages.unified import Settings
 def get_config(data="data/fine256"):
     """The small model, trained on from its own parameters."""
     config = config_dict(Settings())
-    config.init_from = "runs/small_unified"
+    config.init_from, config.init_except = "runs/small_longer", "^memory/|^layers/(cross|gate)"
     config.steps = 400
     config.log_every = 20
 

@@ -20,7 +20,7 @@ def get_config(data="data/preferences", model=str(SHIPPED)):
 
     config.data.datasets = (data + "/train",)
     config.data.pairs = 16
-    config.data.length = 192
+    config.data.length = 384
     config.data.auxiliary = 1024
     config.evaluation.dataset = data + "/validation"
     config.evaluation.every = 50

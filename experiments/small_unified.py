@@ -81,4 +81,25 @@ def _everything(config):
     return config
 
 
-PHASES = {"drawing": _drawing, "everything": _everything}
+def _longer(config):
+    """On from there, with more about what is asked and found: drawing is ahead of them by then."""
+    config = _everything(config)
+    config.init_from = "runs/small_unified"
+    config.steps = 3200
+    config.data.pairs = 2
+    tasks = config.data.recipes.tasks
+    tasks.generate, tasks.caption, tasks.question, tasks.contrastive = 9.0, 0.6, 4.0, 3.0
+    config.objective.text, config.objective.contrastive = 0.5, 0.2
+    return config
+
+
+def _looking(config):
+    """On from there, looking at auxiliary codes anew: where a cross-attention has gone astray it does not find back."""
+    config = _longer(config)
+    config.init_from, config.init_except = "runs/small_longer", "^memory/|^layers/(cross|gate)"
+    config.steps = 1400
+    config.data.weights = (0.5, 0.48, 0.02)
+    return config
+
+
+PHASES = {"drawing": _drawing, "everything": _everything, "longer": _longer, "looking": _looking}

@@ -9,7 +9,7 @@ import pytest
 
 from ugf_jax import config
 from ugf_jax.data.collate import collate_row
-from ugf_jax.data.judged import FIXED, judged_document
+from ugf_jax.data.judged import ANSWER, judged_row
 from ugf_jax.data.preference_loader import PreferenceLoader, PreferenceSettings
 from ugf_jax.data.records import Record
 from ugf_jax.data.shards import write_dataset
@@ -87,8 +87,8 @@ def expected(loader):
             total = sum(weight for _, _, weight in record.pairs)
             for winner, loser, weight in record.pairs:
                 prompt = TEXT.encode(record.captions[0])
-                documents = [judged_document(prompt, record.codes[n], WORDS, 40, n) for n in (winner, loser)]
-                rows = [collate_row([(d,)], loader.buckets[0].row, 2, WORDS.pad) for d in documents]
+                judged = [judged_row(ANSWER, prompt, record.codes[n], WORDS, 40, n) for n in (winner, loser)]
+                rows = [collate_row(row, loader.buckets[0].row, 2, WORDS.pad) for row in judged]
                 names = ("tokens", "segments", "aux_codes", "aux_releases")
                 both = b"".join(row[name].tobytes() for name in names for row in rows)
                 found[both, weight, float(np.float32(weight / total))] += 1
@@ -147,7 +147,7 @@ def test_shares_of_a_prompt_sum_to_one(loader):
 
 
 def test_pairs_that_are_too_large_are_left_out_and_counted(settings):
-    small = PreferenceLoader(dataclasses.replace(settings, auxiliary=20, length=FIXED + 10, pairs=2), WORDS)
+    small = PreferenceLoader(dataclasses.replace(settings, auxiliary=20, length=18, pairs=2), WORDS)
     tables = small.tables
     assert all((table.auxiliary <= 20).all() for table in tables)
     pairs = sum(len(r.pairs) for d in small.datasets for r in d.records())

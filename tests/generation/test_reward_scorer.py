@@ -9,7 +9,8 @@ import pytest
 
 from ugf_jax.data.collate import collate_row
 from ugf_jax.data.document_plan import RowShape
-from ugf_jax.data.judged import judged_row
+from ugf_jax.data.documents import Layout, text_to_embed
+from ugf_jax.data.judged import EMBEDDED, judged_row
 from ugf_jax.data.records import ImageCodes
 from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
@@ -18,8 +19,8 @@ from ugf_jax.generation.forward import DocumentReader
 from ugf_jax.generation.reward_scorer import RewardScorer
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.models.memory import MemorySettings
-from ugf_jax.models.reward import RewardModel, without_heads
 from ugf_jax.training.frozen_reward import FrozenReward, abstract_params
+from ugf_jax.training.reward_model import RewardModel, without_heads
 
 TEXT = TextTokenizer.load()
 WORDS = VocabularySettings(text=TEXT.size, sizes=8, codes=20)
@@ -42,7 +43,7 @@ def codes(seed):
 
 
 def alone(one, prompt, image):
-    row = collate_row(judged_row(TEXT.encode(prompt), image, WORDS, 60, embedded=True), RowShape(64, 256, 1), 2, WORDS.pad)
+    row = collate_row(judged_row(EMBEDDED, TEXT.encode(prompt), image, WORDS, 60), RowShape(64, 256, 1), 2, WORDS.pad)
     return float(RewardModel(SETTINGS, WORDS.total).apply({"params": one.params}, jax.tree.map(lambda x: x[None], row))[0])
 
 
@@ -60,14 +61,33 @@ def test_scores_are_those_of_each_document_alone():
     assert scorer.digest != RewardScorer(models[:1]).digest
 
 
-def test_without_its_head_a_model_compares_the_embeddings_of_image_and_prompt():
-    one, images = model(0), [codes(i) for i in range(4)]
-    one.params["score"] = jnp.zeros_like(one.params["score"])
+def test_readings_are_the_likelihoods_and_the_embeddings_of_each_document_alone():
+    one, images, short = model(0), [codes(i) for i in range(4)], ["a red circle", "blue", "", "two"]
+    texts = [TEXT.encode(text) for text in short]
     reader = DocumentReader(SETTINGS, WORDS, one.params["fusion"])
-    short = ["a red circle", "blue", "", "two"]
-    cosines = np.sum(reader.embed_codes(images) * reader.embed_ids([TEXT.encode(text) for text in short]), axis=1)
-    expected = float(one.params["similarity"]) * cosines
-    np.testing.assert_allclose(RewardScorer([one]).score(short, images)[0], expected, rtol=1e-4, atol=1e-6)
+
+    def likelihoods(documents, modality):
+        return -np.array([getattr(found, f"{modality}_nats") for found in reader.score(documents)])
+
+    def describe(text, image):
+        layout = Layout(WORDS).special(WORDS.user).image(0, image, "context").special(WORDS.end).special(WORDS.assistant)
+        return layout.text([*text, WORDS.end], trained=True).document("caption")
+
+    def draw(text, image):
+        layout = Layout(WORDS).special(WORDS.user).text(text).special(WORDS.end).special(WORDS.assistant)
+        return layout.image(0, image, "generated").document("generate")
+
+    unprompted = [Layout(WORDS).image(0, image, "generated").document("generate") for image in images]
+    described = likelihoods([describe(*both) for both in zip(texts, images, strict=True)], "text")
+    drawn = likelihoods([draw(*both) for both in zip(texts, images, strict=True)], "image")
+    cosines = np.sum(reader.embed_codes(images) * reader.embed([text_to_embed(t, WORDS) for t in texts], "text"), axis=1)
+    expected = {"description": described, "drawing": drawn - likelihoods(unprompted, "image"), "similarity": cosines}
+    nothing = dict.fromkeys(("score", *expected), jnp.zeros(()))
+    nothing["score"] = jnp.zeros_like(one.params["score"])
+    for name, values in expected.items():
+        alone = dataclasses.replace(one, params={**one.params, **nothing, name: jnp.asarray(0.5)})
+        np.testing.assert_allclose(RewardScorer([alone]).score(short, images)[0], 0.5 * values, rtol=1e-4, atol=1e-5)
+        assert np.std(values) > 0
 
 
 def test_codes_of_another_tokenizer_are_refused_where_they_are_known():

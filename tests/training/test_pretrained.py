@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ugf_jax.errors import InputError
-from ugf_jax.models.reward import without_heads
 from ugf_jax.training.bundle import load_bundle
 from ugf_jax.training.frozen_reward import abstract_params
 from ugf_jax.training.pretrained import find_pretrained
+from ugf_jax.training.reward_model import without_heads
 from ugf_jax.training.sharding import MeshSettings, make_mesh, replicated
 
 

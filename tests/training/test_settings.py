@@ -24,6 +24,14 @@ def test_two_starting_points_contradict_each_other():
         assert config.parse(TrainSettings, one)
 
 
+def test_what_is_excepted_is_a_pattern_of_what_is_taken():
+    assert config.parse(TrainSettings, {"init_from": "a", "init_except": "^memory/"})
+    with pytest.raises(InputError, match=r"config\.init_except is 'x' and config\.init_from is empty; want both or neither"):
+        config.parse(TrainSettings, {"init_except": "x"})
+    with pytest.raises(InputError, match=r"config\.init_except: '\(' is not a regular expression"):
+        config.parse(TrainSettings, {"init_from": "a", "init_except": "("})
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -1,12 +1,12 @@
 """Batches of preferences, read ahead by threads; the same on any number of hosts and from any step.
 
-A batch holds pairs of documents (`judged`): the image that was preferred, and the other one, each with the prompt and in a row
-of its own. Which pairs stand in which batch follows from the pairs of the datasets, which lie beside the index (`lengths`), the
-seed and the step; only then are records read.
+A batch holds pairs of rows (`judged`): the image that was preferred, and the other one, each with the prompt. Which pairs stand
+in which batch follows from the pairs of the datasets, which lie beside the index (`lengths`), the seed and the step; only then
+are records read.
 
-    tokens, segments, positions, cells                              [pairs, 2, L] …   as in `collate`, winner first
+    tokens, segments, positions, kinds, cells                       [pairs, 2, L] …   as in `collate`, winner first
     aux_codes, aux_segments, aux_releases, aux_places, aux_levels   [pairs, 2, A] …   likewise
-    pairs            int32 [pairs, 2, 1, 2]   likewise, where image and prompt are in the row apart as well
+    pairs            int32 [pairs, 2, 1, 2]   likewise, where image and prompt are embedded
     weights          float32 [pairs]   of the preference; 0 for one that only fills up
     prompt_weights   float32 [pairs]   the same as a share of all weights of its record
 """
@@ -26,14 +26,14 @@ from ugf_jax.data.code_kind import CodeKind, common_kind
 from ugf_jax.data.collate import collate_row, row_specs
 from ugf_jax.data.document_plan import RowShape
 from ugf_jax.data.index import Dataset, open_datasets
-from ugf_jax.data.judged import judged_row, prompt_room
+from ugf_jax.data.judged import ANSWER, RowKind, judged_row
 from ugf_jax.data.lengths import PairTable
 from ugf_jax.data.mixture import drawn, draws_per_epoch
 from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 
-PLAN_VERSION = 1  # changes whenever the same settings would give other batches
+PLAN_VERSION = 2  # changes whenever the same settings would give other batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +76,8 @@ def pair_specs(row: RowShape, groups: int, pairs: int) -> dict[str, tuple[tuple[
 
 
 def _needed(name: str, row: RowShape) -> bool:
-    """Nothing is generated, and only contrastive pairs are embedded."""
-    return name != "kinds" and (row.pairs > 0 or name != "pairs")
+    """Only contrastive pairs are embedded."""
+    return row.pairs > 0 or name != "pairs"
 
 
 class PreferenceLoader:
@@ -102,7 +102,7 @@ class PreferenceLoader:
         process_index: int = 0,
         process_count: int = 1,
         endless: bool = True,
-        embedded: bool = False,
+        row: RowKind = ANSWER,
     ):
         """Opens the datasets and looks at the sizes of all pairs.
 
@@ -111,7 +111,7 @@ class PreferenceLoader:
           vocabulary: ids of everything.
           process_index, process_count: which host this is, of how many.
           endless: batches are drawn; False: only `in_order` is called, and there may be fewer pairs than a batch has.
-          embedded: each row has the image and the prompt apart as well, see `judged_row`.
+          row: which documents each row holds, see `judged_row`.
 
         Raises:
           InputError: a folder that is no prepared dataset, or has no preferences, no codes, or codes or texts that the
@@ -126,8 +126,8 @@ class PreferenceLoader:
         self.text = TextTokenizer.load(settings.text_tokenizer)
         vocabulary.check_text(self.text)
         self.kind = self._kind()
-        self.embedded = embedded
-        self.buckets = (PairShape(RowShape(settings.length, settings.auxiliary, int(embedded))),)
+        self.row = row
+        self.buckets = (PairShape(RowShape(settings.length, settings.auxiliary, row.pairs)),)
         self._read_tables()
         counts = np.array([len(table.record) for table in self.tables], np.int64)
         self._counts, self._draws = counts, draws_per_epoch(counts[:, None], settings.weights)[:, 0]
@@ -199,7 +199,7 @@ class PreferenceLoader:
         rows = []
         for image in (int(table.winner[number]), int(table.loser[number])):
             try:
-                row = judged_row(prompt, record.codes[image], self.vocabulary, settings.length, image, self.embedded)
+                row = judged_row(self.row, prompt, record.codes[image], self.vocabulary, settings.length, image)
             except InputError as error:
                 raise InputError(f"{self.datasets[dataset].folder}: record '{record.key}': {error}") from error
             rows.append(collate_row(row, shape, self.kind.groups, self.vocabulary.pad))
@@ -212,13 +212,14 @@ class PreferenceLoader:
         self.too_large = self.cut = 0
         for number, dataset in enumerate(self.datasets):
             table = self._pairs(number, dataset)
-            room = prompt_room(self.settings.length, table.master, self.embedded)
-            memory = table.auxiliary * (2 if self.embedded else 1)  # an image that is there twice has it twice
+            room = self.row.room(self.settings.length, table.master)
+            memory = table.auxiliary * self.row.seen
             fits = (room > 0) & (memory <= self.settings.auxiliary)
             if not fits.any():
+                others = (self.settings.length - self.row.prompts * room).min()
                 raise InputError(
                     f"config.data.datasets[{number}]: {dataset.folder}: no pair fits into a row; the smallest takes "
-                    f"{self.settings.length - room.max()} tokens beside the prompt and {memory.min()} auxiliary positions: "
+                    f"{others} tokens beside the prompt and {memory.min()} auxiliary positions: "
                     f"want config.data.length and config.data.auxiliary to be more"
                 )
             self.too_large += int((~fits).sum())
@@ -270,8 +271,7 @@ class PreferenceLoader:
         data["weights"] = list(settings.weights)
         for name in ("pairs", "length", "auxiliary"):
             data[name] = getattr(settings, name)
-        if self.embedded:
-            data["embedded"] = True
+        data["row"] = dataclasses.asdict(self.row)
         details = any(int(table.auxiliary.max(initial=0)) > 0 for table in self.tables)
         data["codes"] = {"tokenizer": self.coded_by, "details": details}
         return data

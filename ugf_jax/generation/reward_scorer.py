@@ -14,9 +14,9 @@ from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.generation.forward import rows_in_batches
 from ugf_jax.models.fusion import FusionSettings
-from ugf_jax.models.reward import RewardModel
 from ugf_jax.training.digests import fingerprint
 from ugf_jax.training.frozen_reward import FrozenReward, load_reward
+from ugf_jax.training.reward_model import RewardModel, row_kind
 
 
 class RewardScorer:
@@ -96,11 +96,8 @@ class RewardScorer:
         texts = first.text.encode_many(list(prompts))
         found = []
         for model in self.models:
-            embedded = model.settings.embedding > 0
-            rows = [
-                judged_row(text, own, model.vocabulary, model.length, embedded=embedded)
-                for text, own in zip(texts, codes, strict=True)
-            ]
+            kind = row_kind(model.settings)
+            rows = [judged_row(kind, text, own, model.vocabulary, model.length) for text, own in zip(texts, codes, strict=True)]
             judge = functools.partial(_compiled(model.settings, model.vocabulary), model.params)
             found.append(rows_in_batches(rows, model.settings, model.vocabulary, judge))
         return np.array(found, np.float32).reshape(len(self.models), len(texts))

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 
 OCTAVES = 6  # the finest wave is 1/64 of the image long: a cell of a 64 × 64 grid
-FEATURES = 4 * OCTAVES + 2
+WAVES = 4 * OCTAVES
+FEATURES = WAVES + 2
 
 
 def place_features(places: jax.Array) -> jax.Array:
@@ -15,7 +16,7 @@ def place_features(places: jax.Array) -> jax.Array:
         there is no place and the features are 0.
 
     Returns:
-      float32 `[..., FEATURES]`.
+      float32 `[..., FEATURES]`: first the WAVES, then the sizes.
     """
     centre, size = places[..., :2], places[..., 2:]
     phase = centre[..., None] * (jnp.pi * 2.0 ** jnp.arange(OCTAVES))

@@ -9,11 +9,13 @@ from jax.sharding import Mesh
 from ugf_jax.data.buckets import make_buckets
 from ugf_jax.data.collate import row_specs
 from ugf_jax.data.document_plan import RowShape
+from ugf_jax.data.judged import ANSWER
 from ugf_jax.data.preference_loader import pair_specs
 from ugf_jax.data.unitoken.loader import batch_specs as unitoken_specs
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.training import sharding
+from ugf_jax.training.reward_model import row_kind
 
 Specs = dict[str, tuple[tuple[int, ...], Any]]
 
@@ -32,8 +34,8 @@ def batch_specs(settings: Any, start: FusionSettings | None = None) -> Specs:
         return unitoken_specs(settings.data)
     if settings.stage == "reward" or (settings.stage == "rlhf" and settings.algorithm == "dpo"):
         assert start is not None
-        embedded = settings.stage == "reward" and start.embedding > 0
-        row = RowShape(settings.data.length, settings.data.auxiliary, int(embedded))
+        kind = row_kind(start) if settings.stage == "reward" else ANSWER
+        row = RowShape(settings.data.length, settings.data.auxiliary, kind.pairs)
         return pair_specs(row, start.memory.groups, settings.data.pairs)
     if settings.stage == "rlhf":
         prompts = settings.prompts

@@ -12,9 +12,9 @@ from ugf_jax.data.text import TextTokenizer
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import FusionSettings
-from ugf_jax.models.reward import RewardModel, without_heads
 from ugf_jax.training.checkpoints import read_extras, restore_params
 from ugf_jax.training.frozen import everywhere, read_run
+from ugf_jax.training.reward_model import RewardModel, without_heads
 from ugf_jax.training.stages.reward import Settings
 
 
@@ -76,7 +76,7 @@ def load_reward(workdir: str | os.PathLike[str], step: int | None = None) -> Fro
 def abstract_params(settings: FusionSettings, vocabulary: VocabularySettings) -> Any:
     """Shapes of the parameters of a reward model."""
     zeros = jnp.zeros((1, 1), jnp.int32)
-    names = ("tokens", "segments", "positions", "cells", "aux_segments", "aux_releases", "aux_levels")
+    names = ("tokens", "segments", "positions", "kinds", "cells", "aux_segments", "aux_releases", "aux_levels")
     batch = dict.fromkeys(names, zeros)
     batch |= {"pairs": jnp.zeros((1, 1, 2), jnp.int32)}
     batch |= {"aux_codes": jnp.zeros((1, 1, settings.memory.groups), jnp.int32), "aux_places": jnp.zeros((1, 1, 4))}

@@ -81,7 +81,7 @@ FUSION: ParameterAxes = (
 )
 
 # A fusion transformer with a scalar head.
-REWARD: ParameterAxes = (*FUSION, (r"score", ("embed",)), (r"similarity", ()))
+REWARD: ParameterAxes = (*FUSION, (r"score", ("embed",)), (r"similarity|description|drawing", ()))
 
 # The detail model; its state holds a whole tokenizer.
 DETAIL: ParameterAxes = (

@@ -1,6 +1,7 @@
 """The settings of a training run, as a config file gives them. Every default is here or in the part it belongs to."""
 
 import dataclasses
+import re
 
 from ugf_jax import config
 from ugf_jax.config import NOT_NEGATIVE, POSITIVE
@@ -35,7 +36,7 @@ class TrainSettings:
     """What every stage has. Stages add their `data`, `model` and `objective`.
 
     `resume` is the workdir of a run to take over whole (state, step and position in the data); `init_from` one whose
-    parameters to start from. A checkpoint in the own workdir comes before both.
+    parameters to start from, all but those of `init_except`. A checkpoint in the own workdir comes before both.
     """
 
     stage: str = "tokenizer"
@@ -47,6 +48,7 @@ class TrainSettings:
     heartbeat: int = config.setting(100, POSITIVE, "seconds without a sign of another process after which all give up")
     resume: str = ""
     init_from: str = ""
+    init_except: str = config.setting("", doc="regular expression: parameters whose path has it start afresh all the same")
     mesh: MeshSettings = config.setting(MeshSettings())
     optimizer: OptimizerSettings = config.setting(OptimizerSettings())
     checkpoint: CheckpointSettings = config.setting(CheckpointSettings())
@@ -57,3 +59,9 @@ class TrainSettings:
         """Refuses combinations that contradict each other."""
         if self.resume and self.init_from:
             raise InputError(f"{path}.resume and {path}.init_from are both set; want one")
+        if self.init_except and not self.init_from:
+            raise InputError(f"{path}.init_except is '{self.init_except}' and {path}.init_from is empty; want both or neither")
+        try:
+            re.compile(self.init_except)
+        except re.error as error:
+            raise InputError(f"{path}.init_except: '{self.init_except}' is not a regular expression ({error})") from error

@@ -16,7 +16,7 @@ from ugf_jax.training.state import TrainState
 
 # What may change between two runs of one workdir; everything else makes it another experiment.
 FREE = (
-    *("steps", "log_every", "max_bad_steps", "tensorboard", "resume", "init_from"),
+    *("steps", "log_every", "max_bad_steps", "tensorboard", "resume", "init_from", "init_except"),
     *("mesh", "checkpoint", "evaluation", "data", "limits", "heartbeat", "watchdog"),
 )
 

@@ -19,12 +19,12 @@ from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.models.memory import MemorySettings
-from ugf_jax.models.reward import SIMILARITY
 from ugf_jax.training import sharding, trainer
 from ugf_jax.training.checkpoints import Checkpointer
 from ugf_jax.training.frozen import abstract_params
 from ugf_jax.training.frozen_reward import load_reward
 from ugf_jax.training.optimizer import OptimizerSettings, make_optimizer
+from ugf_jax.training.reward_model import DESCRIPTION, DRAWING, SIMILARITY
 from ugf_jax.training.settings import CheckpointSettings, EvaluationSettings
 from ugf_jax.training.sharding import MeshSettings
 from ugf_jax.training.stages import reward, unified
@@ -77,7 +77,7 @@ def make(folder, dataset="train", **changes):
     values = {
         "steps": 100,
         "model": str(folder / "unified"),
-        "data": PreferenceSettings(datasets=(str(folder / dataset),), pairs=8, length=48, auxiliary=12, threads=1),
+        "data": PreferenceSettings(datasets=(str(folder / dataset),), pairs=8, length=72, auxiliary=12, threads=1),
         "optimizer": OptimizerSettings(learning_rate=6e-3, warmup_steps=5, weight_decay=0.0),
         "evaluation": EvaluationSettings(dataset=str(folder / "held_out"), limit=64, batch_size=32),
     }
@@ -113,10 +113,14 @@ def batches(settings, count):
     return [jax.tree.map(jnp.asarray, b.arrays) for b in itertools.islice(reward.data(settings).open(0, 1).iterate(), count)]
 
 
+def knowing_nothing(params):
+    return {**params, **dict.fromkeys(("similarity", "description", "drawing"), jnp.zeros(()))}
+
+
 def learn(fresh, arrays):
     _, step, state, _ = fresh
-    # Random embeddings agree with a rule or with its opposite; the head is to learn it.
-    state, losses = state.replace(params={**state.params, "similarity": jnp.zeros(())}), []
+    # What a model of noise knows agrees with a rule or with its opposite; the head is to learn it.
+    state, losses = state.replace(params=knowing_nothing(state.params)), []
     for batch in arrays:
         state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))
@@ -135,13 +139,13 @@ def held_out(fresh, params, settings):
 
 def test_a_fresh_model_knows_images_and_its_head_prefers_none(folder, fresh):
     _, _, state, _ = fresh
-    assert set(state.params) == {"fusion", "score", "similarity"}
-    assert state.params["similarity"] == SIMILARITY
+    assert set(state.params) == {"fusion", "score", "similarity", "description", "drawing"}
+    assert [state.params[name] for name in ("similarity", "description", "drawing")] == [SIMILARITY, DESCRIPTION, DRAWING]
     assert not np.any(state.params["score"])
     learnt = abstract_params(unified.Settings(vocabulary=WORDS, model=MODEL))
     assert set(learnt) - set(state.params["fusion"]) == {"head"}
     assert float(jnp.std(state.params["fusion"]["embed"]["embedding"])) == pytest.approx(0.2, rel=0.02)  # not init's 0.02
-    found = held_out(fresh, {**state.params, "similarity": jnp.zeros(())}, make(folder))
+    found = held_out(fresh, knowing_nothing(state.params), make(folder))
     assert found["accuracy/pairs"] == found["accuracy/prompts"] == 0.5
     assert found["loss/preference"] == pytest.approx(np.log(2), rel=1e-5)
     assert found["calibration/error"] == pytest.approx(0, abs=1e-6)
@@ -159,7 +163,7 @@ def test_the_gradient_is_that_of_finite_differences(folder, fresh):
         return jax.value_and_grad(lambda p: stage.loss(p, {}, batch, jax.random.key(0), 0)[0])(params)
 
     gradient = value_and_grad(params)[1]
-    for part in ("score", "similarity", "fusion"):
+    for part in ("score", "similarity", "description", "drawing", "fusion"):
         direction = jax.tree.map(lambda p: rng.normal(size=p.shape).astype(np.float32), params[part])
         values = [
             value_and_grad({**params, part: jax.tree.map(lambda p, d, h=h: p + h * d, params[part], direction)})[0]
@@ -229,7 +233,7 @@ def test_a_run_goes_on_where_it_was_stopped_and_is_read_again(folder, tmp_path, 
     parts, again = train("parts", settings)
     assert parts["validation"] == whole["validation"]
     jax.tree.map(np.testing.assert_array_equal, again.params, frozen.params)
-    assert (frozen.step, frozen.codes, frozen.details, frozen.length) == (6, "one", True, 48)
+    assert (frozen.step, frozen.codes, frozen.details, frozen.length) == (6, "one", True, 72)
     assert frozen.settings.width == 32
     assert frozen.vocabulary == WORDS
 

@@ -16,15 +16,15 @@ from ugf_jax import config
 from ugf_jax.data.preference_loader import PreferenceLoader, PreferenceSettings
 from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import BELOW_ONE
-from ugf_jax.models.reward import SIMILARITY, RewardModel, without_heads
 from ugf_jax.objectives.preference import Calibration, bradley_terry_loss, calibration, pair_accuracy
 from ugf_jax.training import parameter_axes
 from ugf_jax.training.data_source import DataSource
 from ugf_jax.training.pretrained import Pretrained, find_pretrained
+from ugf_jax.training.reward_model import DESCRIPTION, DRAWING, SIMILARITY, RewardModel, row_kind, without_heads
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
 
-FRESH = {"score": 0.0, "similarity": SIMILARITY}  # what no transformer brings along
+FRESH = {"score": 0.0, "similarity": SIMILARITY, "description": DESCRIPTION, "drawing": DRAWING}  # no transformer brings these
 BINS = 5  # of confidence, each a tenth wide, in what is logged
 
 
@@ -39,12 +39,12 @@ class Settings(TrainSettings):
 
 
 def data(settings: Settings) -> DataSource:
-    """Pairs of judged documents; see `PreferenceLoader`."""
+    """Pairs of judged rows; see `PreferenceLoader`."""
     start = find_pretrained(settings.model)
-    embedded = start.model.embedding > 0
+    kind = row_kind(start.model)
 
     def open_loader(index: int, count: int) -> PreferenceLoader:
-        loader = PreferenceLoader(settings.data, start.vocabulary, index, count, embedded=embedded)
+        loader = PreferenceLoader(settings.data, start.vocabulary, index, count, row=kind)
         check_data(start, loader)
         return loader
 
@@ -53,7 +53,7 @@ def data(settings: Settings) -> DataSource:
         if not evaluation.dataset:
             return ()
         own = dataclasses.replace(settings.data, datasets=(evaluation.dataset,), weights=(), pairs=evaluation.batch_size)
-        loader = PreferenceLoader(own, start.vocabulary, index, count, endless=False, embedded=embedded)
+        loader = PreferenceLoader(own, start.vocabulary, index, count, endless=False, row=kind)
         check_data(start, loader)
         return loader.in_order(evaluation.limit)
 

@@ -19,6 +19,7 @@ from ugf_jax.data.document_loader import DocumentLoader, DocumentSettings, held_
 from ugf_jax.data.documents import CODE, TEXT
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
+from ugf_jax.models.aligned_places import align_places
 from ugf_jax.models.fusion import FusionSettings, FusionTransformer, Tokens
 from ugf_jax.objectives import language
 from ugf_jax.objectives.contrastive import KINDS, contrastive_loss, retrieval
@@ -119,7 +120,8 @@ def build(settings: Settings) -> Stage:
     training_model = FusionTransformer(settings.model, vocabulary, train=True, first_code=first)
 
     def init(key: jax.Array, batch: Batch) -> tuple[Params, ModelState]:
-        return model.init(key, jax.tree.map(lambda x: x[:1], dict(batch)), method="everything")["params"], {}
+        params = model.init(key, jax.tree.map(lambda x: x[:1], dict(batch)), method="everything")["params"]
+        return align_places(params) if settings.model.cross_every else params, {}
 
     def call(params: Params, *arguments: Any, method: str) -> Any:
         return model.apply({"params": params}, *arguments, method=method)
