@@ -84,6 +84,11 @@ def test_nothing_but_queries_changes():
     assert found == {"['layers']['cross']['place']['kernel']", "['layers']['cross']['query_norm']['scale']"}
 
 
+def test_a_model_without_memory_stays_as_it_is():
+    params = {"layers": {"block_0": jnp.ones(2)}}
+    assert align_places(params) is params
+
+
 def learn(params, steps):
     """Share of cells that tell that digit, after so many steps."""
     model, optimizer = fresh()[0], optax.adam(3e-3)

@@ -17,11 +17,13 @@ SHARPNESS = 2.0  # of its attention, against that of a query of length 1 a featu
 
 
 def align_places(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of a fresh `FusionTransformer` with memory, the cross-attentions of which look at their own place.
+    """Parameters of a fresh `FusionTransformer`, the cross-attentions of which, if it has any, look at their own place.
 
     A query of a cell then gives about a fifth of its attention to the four positions of its cell where there are 256, an even
     look 1.6 %. Text has no place and looks as before.
     """
+    if "memory" not in params:
+        return params
     layers = params["layers"]
     cross = layers["cross"]
     place, key, query = params["memory"]["place"]["kernel"], cross["key"]["kernel"], cross["query"]["kernel"]

@@ -120,8 +120,7 @@ def build(settings: Settings) -> Stage:
     training_model = FusionTransformer(settings.model, vocabulary, train=True, first_code=first)
 
     def init(key: jax.Array, batch: Batch) -> tuple[Params, ModelState]:
-        params = model.init(key, jax.tree.map(lambda x: x[:1], dict(batch)), method="everything")["params"]
-        return align_places(params) if settings.model.cross_every else params, {}
+        return align_places(model.init(key, jax.tree.map(lambda x: x[:1], dict(batch)), method="everything")["params"]), {}
 
     def call(params: Params, *arguments: Any, method: str) -> Any:
         return model.apply({"params": params}, *arguments, method=method)
