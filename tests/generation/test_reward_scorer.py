@@ -20,12 +20,12 @@ from ugf_jax.generation.reward_scorer import RewardScorer
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.models.memory import MemorySettings
 from ugf_jax.training.frozen_reward import FrozenReward, abstract_params
-from ugf_jax.training.reward_model import RewardModel, without_heads
+from ugf_jax.training.reward_model import RewardModel, without_vision
 
 TEXT = TextTokenizer.load()
 WORDS = VocabularySettings(text=TEXT.size, sizes=8, codes=20)
 MODEL = FusionSettings(width=16, depth=1, heads=2, cross_every=1, grid=2, gate=0.5, memory=MemorySettings(8, 2, 9))
-SETTINGS = without_heads(MODEL)
+SETTINGS = without_vision(MODEL)
 PROMPTS = ["a red circle", "a very long prompt " * 30, "", "blue"]
 
 

@@ -14,7 +14,7 @@ from ugf_jax.errors import InputError
 from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.training.checkpoints import read_extras, restore_params
 from ugf_jax.training.frozen import everywhere, read_run
-from ugf_jax.training.reward_model import RewardModel, without_heads
+from ugf_jax.training.reward_model import RewardModel, without_vision
 from ugf_jax.training.stages.reward import Settings
 
 
@@ -59,7 +59,7 @@ def load_reward(workdir: str | os.PathLike[str], step: int | None = None) -> Fro
     extras = read_extras(folder, step)[1]
     about = extras["about"]["pretrained"]
     settings = config.parse(Settings, found)
-    model = without_heads(config.parse(FusionSettings, about["model"], f"{workdir}: model"))
+    model = without_vision(config.parse(FusionSettings, about["model"], f"{workdir}: model"))
     vocabulary = config.parse(VocabularySettings, about["vocabulary"], f"{workdir}: vocabulary")
     text = TextTokenizer.load(settings.data.text_tokenizer)
     if text.digest != about["text"]:

@@ -29,9 +29,9 @@ SIMILARITY, DESCRIPTION, DRAWING = 3.0, 0.3, 0.15
 CHUNK = 64  # positions whose logits exist at one time
 
 
-def without_heads(settings: FusionSettings, dropout: float = 0.0) -> FusionSettings:
-    """The same transformer without what only predicting and continuous tokens need, and with this dropout."""
-    return dataclasses.replace(settings, tied=True, vision=None, dropout=dropout)
+def without_vision(settings: FusionSettings, dropout: float = 0.0) -> FusionSettings:
+    """The same transformer without what only continuous tokens need, and with this dropout."""
+    return dataclasses.replace(settings, vision=None, dropout=dropout)
 
 
 class RewardModel(nn.Module):
@@ -42,7 +42,7 @@ class RewardModel(nn.Module):
     Scores mean something in comparison only: `score(a) - score(b)` are the log-odds that a is preferred to b.
 
     Attributes:
-      settings: from `without_heads`.
+      settings: from `without_vision`.
       vocabulary: ids there are.
       train: apply dropout (needs the random key `dropout`).
     """

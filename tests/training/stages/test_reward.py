@@ -143,7 +143,10 @@ def test_a_fresh_model_knows_images_and_its_head_prefers_none(folder, fresh):
     assert [state.params[name] for name in ("similarity", "description", "drawing")] == [SIMILARITY, DESCRIPTION, DRAWING]
     assert not np.any(state.params["score"])
     learnt = abstract_params(unified.Settings(vocabulary=WORDS, model=MODEL))
-    assert set(learnt) - set(state.params["fusion"]) == {"head"}
+    assert set(learnt) == set(state.params["fusion"])
+    assert float(jnp.std(state.params["fusion"]["head"])) == pytest.approx(
+        0.2, rel=0.02
+    )  # likelihoods are by the head that was trained
     assert float(jnp.std(state.params["fusion"]["embed"]["embedding"])) == pytest.approx(0.2, rel=0.02)  # not init's 0.02
     found = held_out(fresh, knowing_nothing(state.params), make(folder))
     assert found["accuracy/pairs"] == found["accuracy/prompts"] == 0.5

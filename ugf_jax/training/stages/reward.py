@@ -20,7 +20,7 @@ from ugf_jax.objectives.preference import Calibration, bradley_terry_loss, calib
 from ugf_jax.training import parameter_axes
 from ugf_jax.training.data_source import DataSource
 from ugf_jax.training.pretrained import Pretrained, find_pretrained
-from ugf_jax.training.reward_model import DESCRIPTION, DRAWING, SIMILARITY, RewardModel, row_kind, without_heads
+from ugf_jax.training.reward_model import DESCRIPTION, DRAWING, SIMILARITY, RewardModel, row_kind, without_vision
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.stage import Batch, ModelState, Params, Stage
 
@@ -84,7 +84,7 @@ def check_data(start: Pretrained, loader: PreferenceLoader) -> None:
 def build(settings: Settings, start: Pretrained | None = None) -> Stage:
     """The stage as functions; `start` is what it starts from, None for that of the settings."""
     start = find_pretrained(settings.model) if start is None else start
-    shape = without_heads(start.model, settings.dropout)
+    shape = without_vision(start.model, settings.dropout)
     model = RewardModel(shape, start.vocabulary.total)
     training_model = RewardModel(shape, start.vocabulary.total, train=True)
 
