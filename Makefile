@@ -17,9 +17,9 @@ demo: $(READY)  ## Tokenizers, codes, transformer, feedback, evaluation; writes 
 	@$(BIN)/ugf export $(DEMO)/unified $(DEMO)/model --tokenizer=$(DEMO)/tokenizer
 	@$(BIN)/ugf rate --prompts=shapes:train:100 --samples=6 --pairs=8 --error_rate=0.1 --nodetails --output=$(DEMO)/rated
 	@$(BIN)/ugf train --config=experiments/small_reward.py:$(DEMO)/rated --workdir=$(DEMO)/reward \
-	  --config.steps=60 --config.data.auxiliary=0
+	  --config.steps=40 --config.data.auxiliary=0
 	@$(BIN)/ugf train --config=experiments/small_rlhf.py:,$(DEMO)/reward --workdir=$(DEMO)/ppo \
-	  --config.rewards.learned.weight=0.25 --config.rewards.checker.weight=1.0 --config.steps=12 --config.evaluation.limit=16
+	  --config.steps=12 --config.evaluation.limit=16
 	@$(BIN)/ugf export $(DEMO)/ppo $(DEMO)/improved
 	@$(BIN)/ugf evaluate --workdir=$(DEMO)/tokenizer --model=$(DEMO)/model --feedback=$(DEMO)/ppo --improved=$(DEMO)/improved \
 	  --data=$(DEMO)/data/shapes/test --limit=56 --tasks=reconstruction,generation,understanding,retrieval,policy \
