@@ -7,11 +7,15 @@
   ugf prepare shapes:9000 data/coded/shapes --tokenize=runs/small_tokenizer --drop_pixels --scales=256 --max_stretch=0.05
   ugf prepare clipart data/coded/clipart --tokenize=runs/small_tokenizer --drop_pixels --scales=256 --max_stretch=0.15
   ugf train --config=experiments/small_unified.py --workdir=runs/small_unified
+  ugf train --config=experiments/small_unified.py:longer --workdir=runs/small_longer
+  ugf train --config=experiments/small_unified.py:looking --workdir=runs/small_looking
 
 First it learns drawing alone. Most codes of a picture are background, so that all a caption says of it is worth a fiftieth of
 the loss. Beside questions and contrastive pairs, whose gradients are larger and come from few tokens, that is not learnt. Then
 it learns everything, with smaller weights for text and pairs. It draws scenes on the grid of the codes, whose outlines are
-few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes.
+few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes. Two more
+phases are about what is asked; the last begins with fresh cross-attentions. A run from nothing needs no such beginning, since
+they start at their own place.
 """
 
 from ugf_jax.config import config_dict

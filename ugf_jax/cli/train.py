@@ -8,8 +8,8 @@ receives config.json, metrics.jsonl, samples/ (pictures), checkpoints/, compiled
 compiled again) and, at the end, results.json.
 
 Where a run starts: a checkpoint in the work folder comes first, then config.resume (a work folder to take over whole), then
-config.init_from (one whose parameters to start from), then step 0. A run that was stopped, killed or preempted continues
-bit-identically; SIGTERM saves and exits with code 75.
+config.init_from (one whose parameters to start from, all but those of config.init_except), then step 0. A run that was stopped,
+killed or preempted continues bit-identically; SIGTERM saves and exits with code 75.
 
 On several hosts start the same command on each, with --distributed (JAX finds the others on TPU pods, Slurm and MPI) or with
 --coordinator=HOST:PORT --num_processes=N --process_id=I.
