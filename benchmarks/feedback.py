@@ -91,9 +91,9 @@ def improve(run: Run, model: str, compared: pathlib.Path, reward: pathlib.Path) 
         training += ["--config.evaluation.limit=16"]  # held-out prompts are drawn afterwards
         if run.kind == "dpo":
             training += ["--config.algorithm=dpo", f"--config.dpo.smoothing={ERRORS.value}"]
-            training += [f"--config.steps={DPO_STEPS.value}"]
             training += [f"--config.data.datasets=('{compared}/train',)", f"--config.evaluation.dataset={compared}/validation"]
-            training += ["--config.evaluation.every=100", "--config.checkpoint.every=100", "--config.log_every=10"]
+            often = ("--config.evaluation.every=100", "--config.checkpoint.every=100", "--config.log_every=10")
+            training += [f"--config.steps={DPO_STEPS.value}", *often]
         else:
             training += [f"--config.algorithm={'grpo' if run.kind == 'grpo' else 'ppo'}", f"--config.steps={STEPS.value}"]
         ugf(*training)

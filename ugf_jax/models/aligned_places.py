@@ -6,14 +6,28 @@ looks at the whole memory alike, sees its mean, and has no gradient that tells i
 a model computes from its parameters is the same, and training is free to look elsewhere.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
+from ugf_jax.models.fusion import FusionTransformer
 from ugf_jax.models.places import WAVES
 
 STRENGTH = 3.0  # how much of a query is its place
 SHARPNESS = 2.0  # of its attention, against that of a query of length 1 a feature
+
+
+def initial_params(model: FusionTransformer, key: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """Parameters of a model before any training.
+
+    Args:
+      model: with memory or without.
+      key: random key.
+      batch: arrays that `FusionTransformer.everything` takes; their values do not matter.
+    """
+    return align_places(model.init(key, batch, method="everything")["params"])
 
 
 def align_places(params: dict[str, Any]) -> dict[str, Any]:

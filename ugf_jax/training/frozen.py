@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from ugf_jax import config
 from ugf_jax.errors import InputError
-from ugf_jax.models.aligned_places import align_places
+from ugf_jax.models.aligned_places import initial_params
 from ugf_jax.models.fusion import FusionSettings, FusionTransformer
 from ugf_jax.models.shared_codes import shared_table
 from ugf_jax.models.tokenizer import TokenizerSettings
@@ -133,7 +133,7 @@ def fresh_params(settings: Any, key: jax.Array) -> Any:
     batch = dict.fromkeys(("tokens", "segments", "positions", "cells"), zeros)
     batch |= dict.fromkeys(("aux_segments", "aux_releases", "aux_levels"), zeros)
     batch |= {"aux_codes": jnp.zeros((1, 1, settings.model.memory.groups), jnp.int32), "aux_places": jnp.zeros((1, 1, 4))}
-    return align_places(model.init(key, batch, method="everything")["params"])
+    return initial_params(model, key, batch)
 
 
 def everywhere(abstract: Any) -> Any:

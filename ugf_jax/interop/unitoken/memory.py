@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ugf_jax.errors import InputError
-from ugf_jax.models.aligned_places import align_places
+from ugf_jax.models.aligned_places import initial_params
 from ugf_jax.models.fusion import FusionSettings, FusionTransformer
 from ugf_jax.models.memory import MemorySettings
 
@@ -48,7 +48,7 @@ def add_memory(
     @jax.jit
     def fresh(key: jax.Array) -> dict[str, Any]:
         """Only what is returned is computed, however large the rest is."""
-        made = align_places(model.init(key, batch, method="everything")["params"])
+        made = initial_params(model, key, batch)
         layers = {name: value for name, value in made["layers"].items() if not name.startswith("block_")}
         return {"memory": made["memory"], "layers": layers}
 

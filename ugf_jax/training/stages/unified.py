@@ -19,7 +19,7 @@ from ugf_jax.data.document_loader import DocumentLoader, DocumentSettings, held_
 from ugf_jax.data.documents import CODE, TEXT
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
-from ugf_jax.models.aligned_places import align_places
+from ugf_jax.models.aligned_places import initial_params
 from ugf_jax.models.fusion import FusionSettings, FusionTransformer, Tokens
 from ugf_jax.objectives import language
 from ugf_jax.objectives.contrastive import KINDS, contrastive_loss, retrieval
@@ -120,7 +120,7 @@ def build(settings: Settings) -> Stage:
     training_model = FusionTransformer(settings.model, vocabulary, train=True, first_code=first)
 
     def init(key: jax.Array, batch: Batch) -> tuple[Params, ModelState]:
-        return align_places(model.init(key, jax.tree.map(lambda x: x[:1], dict(batch)), method="everything")["params"]), {}
+        return initial_params(model, key, jax.tree.map(lambda x: x[:1], dict(batch))), {}
 
     def call(params: Params, *arguments: Any, method: str) -> Any:
         return model.apply({"params": params}, *arguments, method=method)
