@@ -98,11 +98,16 @@ def _longer(config):
 
 
 def _looking(config):
-    """On from there, looking at auxiliary codes anew: where a cross-attention has gone astray it does not find back."""
+    """On from there, looking at auxiliary codes anew, and much is asked of every picture."""
     config = _longer(config)
     config.init_from, config.init_except = "runs/small_longer", "^memory/|^layers/(cross|gate)"
-    config.steps = 1400
-    config.data.weights = (0.5, 0.48, 0.02)
+    config.model.gate = 0.1  # what is read from the beginning must not drown what is known
+    config.steps = 2200
+    config.data.weights = (0.7, 0.28, 0.02)
+    config.data.recipes.max_questions = 12
+    config.objective.logits_chunk, config.objective.skip_untrained = 16, True
+    tasks = config.data.recipes.tasks
+    tasks.generate, tasks.caption, tasks.question, tasks.contrastive = 6.0, 0.3, 2.0, 1.5
     return config
 
 

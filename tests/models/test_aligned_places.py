@@ -8,10 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from ugf_jax.models.aligned_places import align_places
+from ugf_jax.models.aligned_places import align_places, offsets, shift
 from ugf_jax.models.fusion import FusionSettings, FusionTransformer, Tokens
 from ugf_jax.models.memory import MemorySettings
-from ugf_jax.models.places import cell_places, place_features
+from ugf_jax.models.places import WAVES, cell_places, place_features
 
 GRID, FINE, VALUES = 8, 16, 8  # cells and positions along a side; values of what is asked for
 SETTINGS = FusionSettings(
@@ -45,7 +45,7 @@ def fresh(settings=SETTINGS):
 
 
 def own_share(params, settings):
-    """What the queries of cells give to the positions of their own cell, by the attention of the first block as it is."""
+    """What each head of a cell gives to its own of the four positions of the cell, as the attention of the first block is."""
     model, _ = fresh(settings)
     batch, _ = picture(jax.random.key(2), 1)
     memory = model.apply({"params": params}, batch, method="remember").values[0]
@@ -62,31 +62,45 @@ def own_share(params, settings):
     key = heads(memory @ cross["key"]["kernel"], cross["key_norm"])
     key = jnp.repeat(key, query.shape[1] // key.shape[1], axis=1)
     weights = jax.nn.softmax(jnp.einsum("qhd,khd->hqk", query, key) / features**0.5, axis=-1)
-    where, own = batch["aux_places"][0, :, :2] * GRID, jnp.stack(jnp.divmod(jnp.arange(GRID**2), GRID), 1)
-    return float(jnp.mean(jnp.sum(weights * jnp.all(jnp.floor(where)[None] == own[:, None], -1), -1)))
+    (row, column), (down, across) = jnp.divmod(jnp.arange(GRID**2), GRID), jnp.divmod(jnp.arange(4), 2)
+    own = (2 * row + down[:, None]) * FINE + 2 * column + across[:, None]
+    return float(jnp.mean(jnp.take_along_axis(weights, own[..., None], axis=2)))
 
 
 @pytest.mark.parametrize("kv_heads", [0, 2])
-def test_cells_look_at_their_own_place(kv_heads):
-    settings = SETTINGS if not kv_heads else FusionSettings(**{**vars(SETTINGS), "kv_heads": kv_heads})
+def test_heads_of_a_cell_look_at_its_positions_one_each(kv_heads):
+    settings = FusionSettings(**{**vars(SETTINGS), "width": 128, "kv_heads": kv_heads, "memory": MemorySettings(128, 4, 1000)})
     _, params = fresh(settings)
-    even = (FINE // GRID) ** 2 / FINE**2
-    assert own_share(params, settings) < 1.6 * even
-    assert own_share(align_places(params), settings) > 4 * even
+    assert own_share(params, settings) < 2 / FINE**2
+    assert own_share(align_places(params, GRID), settings) > 0.4
 
 
-def test_nothing_but_queries_changes():
+def test_waves_of_a_place_further_on_are_a_map_of_its_own():
+    here = place_features(jnp.array([0.3, 0.6, 0.1, 0.1]))[:WAVES]
+    there = place_features(jnp.array([0.35, 0.52, 0.1, 0.1]))[:WAVES]
+    np.testing.assert_allclose(here @ shift(0.05, -0.08), there, atol=1e-4)
+
+
+def test_a_cell_is_cut_into_as_many_squares_as_there_are_heads_or_more():
+    np.testing.assert_allclose(offsets(4, 8), np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]) / 32)
+    np.testing.assert_array_equal(offsets(1, 8), [[0, 0]])
+    assert len(np.unique(offsets(6, 8), axis=0)) == 6
+    assert np.abs(offsets(6, 8)).max() == pytest.approx(1 / 24)
+
+
+def test_nothing_but_queries_and_keys_changes():
     _, params = fresh()
-    aligned = align_places(params)
+    aligned = align_places(params, GRID)
     assert jax.tree.structure(aligned) == jax.tree.structure(params)
     changed = jax.tree_util.tree_map_with_path(lambda path, a, b: (jax.tree_util.keystr(path), np.any(a != b)), params, aligned)
     found = {path for path, differs in jax.tree.leaves(changed, is_leaf=lambda x: isinstance(x, tuple)) if differs}
-    assert found == {"['layers']['cross']['place']['kernel']", "['layers']['cross']['query_norm']['scale']"}
+    names = "['key']['kernel']", "['place']['kernel']", "['query_norm']['scale']"
+    assert found == {"['layers']['cross']" + name for name in names}
 
 
 def test_a_model_without_memory_stays_as_it_is():
     params = {"layers": {"block_0": jnp.ones(2)}}
-    assert align_places(params) is params
+    assert align_places(params, GRID) is params
 
 
 def learn(params, steps):
@@ -118,5 +132,5 @@ def learn(params, steps):
 @pytest.mark.slow
 def test_what_lies_at_one_of_many_places_is_learnt_where_attention_starts_there_and_else_not():
     _, params = fresh()
-    assert learn(align_places(params), 400) > 0.9
+    assert learn(align_places(params, GRID), 400) > 0.9
     assert learn(params, 400) < 0.5  # a control, not a wish

@@ -16,7 +16,7 @@ from ugf_jax.training.optimizer import OptimizerSettings, make_optimizer
 from ugf_jax.training.settings import TrainSettings
 from ugf_jax.training.start import FREE, completed, differences, find_start
 from ugf_jax.training.state import init_state
-from ugf_jax.training.trainer import start_from
+from ugf_jax.training.trainer import over, start_from
 from ugf_jax.training.watchdog import WatchdogSettings
 
 DEFAULTS = TrainSettings()
@@ -68,6 +68,22 @@ def test_own_checkpoint_comes_before_resume_before_init_from(tmp_path):
     own = start(tmp_path / "own", settings, like)
     assert own.step == 3
     np.testing.assert_array_equal(own.state.params["colour"], [3] * 3)
+
+
+def test_what_is_excepted_is_not_asked_of_the_other_run(tmp_path):
+    """Nor need it be there: a part that is new starts afresh."""
+    other = write_run(tmp_path / "other", 2, make_state(5))
+    like = make_state(0).replace(params={"colour": jnp.zeros(3), "new": {"kernel": jnp.zeros(2), "bias": jnp.zeros(2)}})
+    found = start(tmp_path / "own", TrainSettings(init_from=other, init_except="^new/"), like)
+    assert list(found.params) == ["colour"]
+    np.testing.assert_array_equal(found.params["colour"], [5] * 3)
+    assert start_from(like, over(like.params, found.params)).params.keys() == like.params.keys()
+    with pytest.raises(InputError, match=r"new/bias is only in this config"):
+        start(tmp_path / "own", TrainSettings(init_from=other, init_except="new/kernel"), like)
+    with pytest.raises(InputError, match=r"config\.init_except is 'head'; no parameter has that in its path"):
+        start(tmp_path / "own", TrainSettings(init_from=other, init_except="head"), like)
+    with pytest.raises(InputError, match=r"config\.init_except is 'e\|o'; every parameter has that in its path"):
+        start(tmp_path / "own", TrainSettings(init_from=other, init_except="e|o"), like)
 
 
 def test_parameters_serve_where_the_other_run_kept_no_average(tmp_path):

@@ -207,15 +207,9 @@ def test_resume_takes_over_a_run_and_init_from_its_parameters(uninterrupted, dat
     np.testing.assert_allclose(fine["params/colour"], start["ema/colour"], atol=0.06)  # one update away
 
 
-def test_parameters_that_are_excepted_start_afresh():
-    params, fresh = ({"memory": {"kernel": x}, "layers": {"cross": x, "mlp": x}} for x in (jnp.ones(2), jnp.zeros(2)))
-    found = trainer.all_but("^memory/|/cross", params, fresh)
-    assert found["layers"]["mlp"] is params["layers"]["mlp"]
-    assert found["layers"]["cross"] is fresh["layers"]["cross"]
-    assert found["memory"]["kernel"] is fresh["memory"]["kernel"]
-    assert trainer.all_but("", params, fresh) is params
-    with pytest.raises(InputError, match=r"config\.init_except is 'head'; no parameter has that in its path"):
-        trainer.all_but("head", params, fresh)
+def test_parameters_that_were_found_stand_over_fresh_ones():
+    fresh = {"memory": {"kernel": 0, "new": 0}, "layers": {"cross": 0, "mlp": 0}}
+    assert trainer.over(fresh, {"layers": {"mlp": 1}}) == {**fresh, "layers": {"cross": 0, "mlp": 1}}
 
 
 def test_missing_sources_are_named(dataset, tmp_path):

@@ -152,15 +152,15 @@ def _layers(
     angle = rope.angles(tokens.positions, settings.block.head_features, settings.rope_base, settings.rope_scaling)
     layer = 0
     for number, (blocks, cross) in enumerate(weights.groups):
-        for block in blocks:
-            x = x + _self_attention(settings, block, x, angle, functools.partial(attention, layer))
-            x = x + _feed_forward(settings, block, x)
-            layer += 1
         if cross is not None and looking:
             added = _cross_attention(settings, cross, x[:looking], tokens.cells[:looking], functools.partial(look, number))
             x = x + jnp.concatenate([added, jnp.broadcast_to(cross.nothing, x[looking:].shape)])
         elif cross is not None:
             x = x + cross.nothing
+        for block in blocks:
+            x = x + _self_attention(settings, block, x, angle, functools.partial(attention, layer))
+            x = x + _feed_forward(settings, block, x)
+            layer += 1
     return rms_norm(x, weights.norm, settings.epsilon)
 
 

@@ -84,7 +84,7 @@ class DecodeWeights:
       embed: `[vocabulary, width]`.
       places: what the cell of a token adds to that, `[cells + 1, width]`, the last row for none; None: nothing.
       prompt: `[width, width]`, what the mean of the words before adds to a code; None: nothing.
-      groups: blocks of each group and, where there is memory, the cross-attention after them.
+      groups: blocks of each group and, where there is memory, the cross-attention before them.
       norm: float32 `[width]`.
       head: `[width, vocabulary]`.
     """

@@ -168,7 +168,7 @@ class FusionBlock(nn.Module):
 
 
 class FusionGroup(nn.Module):
-    """What the transformer repeats: some blocks and, where there is memory, one gated cross-attention after them.
+    """What the transformer repeats: where there is memory, one gated cross-attention, and some blocks after it.
 
     `x + tanh(gate) · CrossAttention(norm(x), memory)` (Flamingo: Alayrac et al. 2022, section 2.2): with a gate of 0 the
     block does not exist, and a pretrained language model is left as it was.
@@ -188,10 +188,10 @@ class FusionGroup(nn.Module):
     ) -> tuple[jax.Array, None]:
         """`[batch, positions, width]` to the same shape; the pair is what a scan expects."""
         s = self.shape
-        for i in range(self.blocks):
-            x = FusionBlock(s, self.train, name=f"block_{i}")(x, angle, visibility)
         if cross is not None:
             gate = self.param("gate", nn.initializers.constant(s.gate), (), jnp.float32)
             normed = RMSNorm(s.epsilon, s.dtype, name="cross_norm")(x)
             x = x + jnp.tanh(gate).astype(s.dtype) * CrossAttention(s, name="cross")(normed, *cross)
+        for i in range(self.blocks):
+            x = FusionBlock(s, self.train, name=f"block_{i}")(x, angle, visibility)
         return x, None

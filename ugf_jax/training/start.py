@@ -1,9 +1,12 @@
 """Where a run starts: its own checkpoint, another run's (`resume`), another run's parameters (`init_from`), or step 0."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import flax
+import jax
 from etils import epath
 
 from ugf_jax import config
@@ -12,6 +15,7 @@ from ugf_jax.models.fusion import FusionSettings
 from ugf_jax.training.bundle import is_bundle, read_params, read_settings
 from ugf_jax.training.checkpoints import Checkpointer, read_extras, restore_params, saved_arrays
 from ugf_jax.training.settings import TrainSettings
+from ugf_jax.training.sharding import path_name
 from ugf_jax.training.state import TrainState
 
 # What may change between two runs of one workdir; everything else makes it another experiment.
@@ -61,20 +65,34 @@ def find_start(
         _check(folder, settings, data, allow_data_change)
         step, state = restore_params(folder, abstract)  # reads only: the other run may still be going
         return Start(step, f"took over {settings.resume} at step {step}", state=state)
+    wanted = without(settings.init_except, abstract.params)
     if settings.init_from and is_bundle(settings.init_from):
         _check_model(settings)
-        return Start(
-            0, f"parameters of {settings.init_from}", params=read_params(settings.init_from, "fusion", abstract.params)
-        )
+        return Start(0, f"parameters of {settings.init_from}", params=read_params(settings.init_from, "fusion", wanted))
     if settings.init_from:
         folder = _checkpoints(settings.init_from, "config.init_from")
         averaged = any(name.startswith("ema/") for name in saved_arrays(folder))
         name = "ema" if averaged else "params"
         learnt = {part: x for part, x in abstract.model_state.items() if part == CODEBOOK}
-        step, found = restore_params(folder, {name: abstract.params, "model_state": learnt})
+        step, found = restore_params(folder, {name: wanted, "model_state": learnt})
         why = f"{'averaged ' * averaged}parameters of {settings.init_from} step {step}"
         return Start(0, why, params=found[name], codebooks=found["model_state"])
     return Start(0, "started afresh")
+
+
+def without(pattern: str, params: Any) -> Any:
+    """A tree of parameters without those whose path has the pattern in it; the empty pattern is in none.
+
+    Raises:
+      InputError: the pattern is in no path, or in all.
+    """
+    if not pattern:
+        return params
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    kept = {path_name(path): x for path, x in leaves if not re.search(pattern, path_name(path))}
+    if len(kept) in (0, len(leaves)):
+        raise InputError(f"config.init_except is '{pattern}'; {'no' if kept else 'every'} parameter has that in its path")
+    return flax.traverse_util.unflatten_dict(kept, sep="/")
 
 
 def _checkpoints(workdir: str, key: str) -> epath.Path:

@@ -22,7 +22,7 @@ from ugf_jax.training.frozen_groups import training_flops, without_frozen
 from ugf_jax.training.goodput import Goodput
 from ugf_jax.training.meter import Meter
 from ugf_jax.training.metric_log import MetricLog
-from ugf_jax.training.optimizer import STATE_AXES, group_labels, make_optimizer, make_schedule
+from ugf_jax.training.optimizer import STATE_AXES, make_optimizer, make_schedule
 from ugf_jax.training.overview import parameter_overview
 from ugf_jax.training.preemption import Preemption
 from ugf_jax.training.settings import TrainSettings
@@ -103,8 +103,7 @@ def _train(
         start = find_start(settings, loader.identity, abstract, checkpoints, allow_data_change)
         state = start.state if start.state is not None else initial_state(init, any_batch, abstract, settings.seed)
         if start.params is not None:
-            params = all_but(settings.init_except, start.params, state.params)
-            state = start_from(state, params, start.codebooks)
+            state = start_from(state, over(state.params, start.params), start.codebooks)
         elif start.state is None and stage.pretrained:
             state = start_from(state, stage.pretrained(abstract.params))
         step = start.step
@@ -225,18 +224,11 @@ def initial_state(init: Init, batch: Specs, abstract: TrainState, seed: int) -> 
     return jax.jit(lambda key: init(key, _zeros(batch)), out_shardings=shardings)(jax.random.key(seed))
 
 
-def all_but(pattern: str, params: Any, fresh: Any) -> Any:
-    """Parameters, but fresh ones where the pattern is found in the path; the empty pattern is in none.
-
-    Raises:
-      InputError: the pattern is in no path.
-    """
-    if not pattern:
-        return params
-    labels = group_labels(params, [pattern])
-    if not any(jax.tree.leaves(labels)):
-        raise InputError(f"config.init_except is '{pattern}'; no parameter has that in its path")
-    return jax.tree.map(lambda x, new, label: new if label else x, params, fresh, labels)
+def over(fresh: Any, found: Any) -> Any:
+    """A tree of parameters with those of another, which may hold fewer, in their places."""
+    if not isinstance(fresh, Mapping):
+        return found
+    return {name: over(x, found[name]) if name in found else x for name, x in fresh.items()}
 
 
 def start_from(state: TrainState, params: Any, codebooks: Mapping[str, Any] | None = None) -> TrainState:

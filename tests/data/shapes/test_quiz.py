@@ -1,9 +1,21 @@
+import functools
 import random
 from collections import Counter, defaultdict
 
 from ugf_jax.data.shapes import examples
 from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, POSITIONS, SHAPES, SIZES, Item, Scene
-from ugf_jax.data.shapes.quiz import KINDS, Description, Question, answer, ask, describe_object, make_question, questions
+from ugf_jax.data.shapes.quiz import (
+    KINDS,
+    TRAIN_ROUNDS,
+    Description,
+    Question,
+    answer,
+    ask,
+    describe_object,
+    in_rounds,
+    make_question,
+    questions,
+)
 
 SCENES = [examples.scene(i) for i in range(800)]
 ASKED = defaultdict(list)
@@ -104,3 +116,17 @@ def test_wordings_name_what_they_ask_about():
     assert "larger" in text
     assert "the red square or the green object" in text
     assert "an orange star" in ask(Question("existence", Description("star", "orange")), random.Random(1))
+
+
+def test_training_scenes_are_asked_in_rounds_and_never_the_same_twice():
+    for number, scene in enumerate(SCENES[:50]):
+        once = questions(scene, random.Random(number))
+        for split in ("validation", "test"):
+            assert in_rounds(functools.partial(questions, scene, random.Random(number)), split) == once
+        several = in_rounds(functools.partial(questions, scene, random.Random(number)), "train")
+        assert several[: len(once)] == once
+        assert len({item["question"] for item in several}) == len(several) <= TRAIN_ROUNDS * len(once)
+        kinds = Counter(item["kind"] for item in several)
+        assert set(kinds) <= set(KINDS)
+        assert max(kinds.values()) == TRAIN_ROUNDS
+    assert len(several) > len(once)

@@ -125,6 +125,15 @@ def test_one_device_and_eight_take_the_same_steps(folder):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+def test_skipping_what_is_not_trained_changes_no_step(folder):
+    settings = make(folder)
+    skipping = make(folder, unified.UnifiedObjective(logits_chunk=4, skip_untrained=True))
+    arrays = batches(settings)[0]
+    for a, b in zip(run(settings, 3, arrays)[0], run(skipping, 3, arrays, devices=4, data=2, fsdp=2)[0], strict=True):
+        for name in ("loss", "loss/text", "loss/image", "loss/z", "accuracy/text", "gradient_norm"):
+            assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-3), name
+
+
 def test_weights_mark_the_tokens_that_are_predicted(folder):
     arrays = batches(make(folder))[0]
     weights = unified.kinds(jax.tree.map(jnp.asarray, arrays))
@@ -180,8 +189,9 @@ def test_a_model_for_other_codes_is_refused(folder, model, message):
     [
         ({"objective": {"contrastive": 0.0}}, r"objective\.contrastive is 0\.0 and .*tasks\.contrastive 1\.0"),
         ({"model": {"embedding": 0}}, r"config\.model\.embedding is 0"),
+        ({"objective": {"skip_untrained": True}}, r"skips chunks; want config\.objective\.logits_chunk more than 0"),
     ],
 )
-def test_objectives_and_documents_go_together(values, message):
+def test_objectives_that_cannot_be_meant_are_refused(values, message):
     with pytest.raises(InputError, match=message):
         config.parse(unified.Settings, values)

@@ -9,7 +9,7 @@ from ugf_jax.data.records import Record
 from ugf_jax.data.shapes.drawing import draw
 from ugf_jax.data.shapes.graph import Scene
 from ugf_jax.data.shapes.language import captions
-from ugf_jax.data.shapes.quiz import questions
+from ugf_jax.data.shapes.quiz import in_rounds, questions
 from ugf_jax.data.shapes.sampling import scene_in_split
 from ugf_jax.errors import InputError
 
@@ -84,7 +84,7 @@ def record(source: str, index: int, split: str, drawn: Scene, size: tuple[int, i
         images=(encode_png(draw(drawn, *size)),),
         sizes=(size,),
         captions=captions(drawn, rng),
-        questions=questions(drawn, rng),
+        questions=in_rounds(lambda: questions(drawn, rng), split),
         scene=drawn.to_json(),
         meta={"source": source, "split": split, "index": index},
     )

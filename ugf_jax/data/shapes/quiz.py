@@ -6,7 +6,7 @@ in an image. Yes/no questions choose the answer first, by a fair coin, and then 
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ugf_jax.data.shapes.graph import COLOURS, POSITIONS, SHAPES, Item, Scene
 from ugf_jax.data.shapes.language import noun, place_phrase, relation_phrase, size_word
@@ -21,7 +21,10 @@ _DESCRIBED_BY = (
     ("shape", "colour", "position"),
     ("position",),
 )
+TRAIN_ROUNDS = 4  # questions cost little beside a picture, and a model learns as much from each
 _NOTHING = 0.15  # share of scenes that are asked what is inside an object that is empty
+
+Asked = dict[str, str]  # question, answer, kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +97,13 @@ def ask(question: Question, rng: random.Random) -> str:
     return pick(rng, _WORDINGS[question.kind]).format(**words)
 
 
-def questions(scene: Scene, rng: random.Random) -> tuple[dict[str, str], ...]:
+def in_rounds(asked: Callable[[], Sequence[Asked]], split: str) -> tuple[Asked, ...]:
+    """What is asked about a scene of a split: once for evaluation, for training `TRAIN_ROUNDS` times, each question once."""
+    rounds = TRAIN_ROUNDS if split == "train" else 1
+    return tuple({item["question"]: item for _ in range(rounds) for item in asked()}.values())
+
+
+def questions(scene: Scene, rng: random.Random) -> tuple[Asked, ...]:
     """One question of each kind that the scene allows, as `{"question", "answer", "kind"}`."""
     asked = []
     for kind in KINDS:

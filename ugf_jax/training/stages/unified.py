@@ -16,7 +16,7 @@ import numpy as np
 from ugf_jax import config
 from ugf_jax.config import NOT_NEGATIVE, one_of
 from ugf_jax.data.document_loader import DocumentLoader, DocumentSettings, held_out
-from ugf_jax.data.documents import CODE, TEXT
+from ugf_jax.data.documents import CODE, NOTHING, TEXT
 from ugf_jax.data.vocabulary import VocabularySettings
 from ugf_jax.errors import InputError
 from ugf_jax.models.aligned_places import initial_params
@@ -43,6 +43,7 @@ class UnifiedObjective:
     contrastive: float = config.setting(0.1, NOT_NEGATIVE, "weight of the contrastive loss")
     contrastive_kind: str = config.setting("sigmoid", one_of(*KINDS))
     logits_chunk: int = config.setting(0, NOT_NEGATIVE, "positions of a row whose logits exist at one time; 0: all")
+    skip_untrained: bool = config.setting(False, doc="no logits of chunks without trained tokens; pays where these are few")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Settings(TrainSettings):
                 f"{path}.objective.contrastive is {weight} and {path}.data.recipes.tasks.contrastive {documents}; "
                 "want both 0 or both more"
             )
+        if self.objective.skip_untrained and not self.objective.logits_chunk:
+            raise InputError(f"{path}.objective.skip_untrained skips chunks; want {path}.objective.logits_chunk more than 0")
         levels = self.model.code_levels
         if levels and math.prod(levels) != self.vocabulary.codes:
             raise InputError(
@@ -132,7 +135,9 @@ def build(settings: Settings) -> Stage:
         seen = call(params, to_float(batch["crops"]), batch["features"], method="see") if "crops" in batch else None
         hidden = cast(jax.Array, chosen.apply({"params": params}, Tokens.of(batch), memory, seen, rngs=rngs))
         kernel = call(params, method="output_kernel")
-        return language.token_losses(hidden[:, :-1], kernel, batch["tokens"][:, 1:], objective.logits_chunk), hidden
+        targets = batch["tokens"][:, 1:]
+        wanted = batch["kinds"][:, 1:] != NOTHING if objective.skip_untrained else None
+        return language.token_losses(hidden[:, :-1], kernel, targets, objective.logits_chunk, wanted), hidden
 
     def embeddings(params: Params, batch: Batch, hidden: jax.Array) -> tuple[jax.Array, ...]:
         """Embeddings of images and texts `[pairs, features]`, which pairs there are, and scale and bias."""

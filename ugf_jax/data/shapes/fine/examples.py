@@ -9,6 +9,7 @@ from ugf_jax.data.shapes.fine.graph import FineScene
 from ugf_jax.data.shapes.fine.quiz import questions
 from ugf_jax.data.shapes.fine.sampling import fine_scene
 from ugf_jax.data.shapes.language import captions
+from ugf_jax.data.shapes.quiz import in_rounds
 
 MAX_ASPECT = 4 / 3  # at 256 pixels a letter is eight high at least
 
@@ -50,7 +51,7 @@ def example(index: int, split: str = "train", max_side: int = 256) -> Record:
         images=(encode_png(draw(drawn, height, width)),),
         sizes=((height, width),),
         captions=captions(drawn.scene, rng),
-        questions=questions(drawn, rng),
+        questions=in_rounds(lambda: questions(drawn, rng), split),
         scene=drawn.to_json(),
         meta={"source": "fine", "split": split, "index": index},
     )

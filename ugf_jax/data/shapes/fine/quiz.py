@@ -17,7 +17,7 @@ _WORDINGS = {
     "dot colour": ("What colour are the small dots {}?", "What color are the small dots {}?"),
 }
 
-Asked = tuple[str, str]  # what the wording is completed with, and the answer
+Answered = tuple[str, str]  # what the wording is completed with, and the answer
 
 
 def questions(fine: FineScene, rng: random.Random) -> tuple[dict[str, str], ...]:
@@ -35,7 +35,7 @@ def questions(fine: FineScene, rng: random.Random) -> tuple[dict[str, str], ...]
     return tuple(asked)
 
 
-def _named(fine: FineScene, rng: random.Random, answers: dict[int, str]) -> list[Asked]:
+def _named(fine: FineScene, rng: random.Random, answers: dict[int, str]) -> list[Answered]:
     """The objects, of those with an answer, that a description singles out."""
     found = []
     for number, answer in answers.items():
@@ -45,28 +45,28 @@ def _named(fine: FineScene, rng: random.Random, answers: dict[int, str]) -> list
     return found
 
 
-def _letter(fine: FineScene, rng: random.Random) -> list[Asked]:
+def _letter(fine: FineScene, rng: random.Random) -> list[Answered]:
     return _named(fine, rng, {w.about: w.text for w in fine.writings if w.on})
 
 
-def _writing(fine: FineScene, rng: random.Random) -> list[Asked]:
+def _writing(fine: FineScene, rng: random.Random) -> list[Answered]:
     return _named(fine, rng, {w.about: w.text for w in fine.writings if not w.on})
 
 
-def _outline(fine: FineScene, rng: random.Random) -> list[Asked]:
+def _outline(fine: FineScene, rng: random.Random) -> list[Answered]:
     return _named(fine, rng, {o.about: o.colour for o in fine.outlines})
 
 
-def _dots(fine: FineScene, rng: random.Random) -> list[Asked]:
+def _dots(fine: FineScene, rng: random.Random) -> list[Answered]:
     dots = [d.position for d in fine.dots()]
     return [(place_phrase(c.position, rng), str(dots.count(c.position))) for c in fine.clusters]
 
 
-def _dot_colour(fine: FineScene, rng: random.Random) -> list[Asked]:
+def _dot_colour(fine: FineScene, rng: random.Random) -> list[Answered]:
     return [(place_phrase(c.position, rng), c.colour) for c in fine.clusters if len(c.dots) > 1]
 
 
-_MAKERS: dict[str, Callable[[FineScene, random.Random], list[Asked]]] = {
+_MAKERS: dict[str, Callable[[FineScene, random.Random], list[Answered]]] = {
     "letter": _letter,
     "writing": _writing,
     "outline": _outline,
