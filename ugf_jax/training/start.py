@@ -65,15 +65,16 @@ def find_start(
         _check(folder, settings, data, allow_data_change)
         step, state = restore_params(folder, abstract)  # reads only: the other run may still be going
         return Start(step, f"took over {settings.resume} at step {step}", state=state)
-    wanted = without(settings.init_except, abstract.params)
     if settings.init_from and is_bundle(settings.init_from):
         _check_model(settings)
+        wanted = without(settings.init_except, abstract.params)
         return Start(0, f"parameters of {settings.init_from}", params=read_params(settings.init_from, "fusion", wanted))
     if settings.init_from:
         folder = _checkpoints(settings.init_from, "config.init_from")
         averaged = any(name.startswith("ema/") for name in saved_arrays(folder))
         name = "ema" if averaged else "params"
         learnt = {part: x for part, x in abstract.model_state.items() if part == CODEBOOK}
+        wanted = without(settings.init_except, abstract.params)
         step, found = restore_params(folder, {name: wanted, "model_state": learnt})
         why = f"{'averaged ' * averaged}parameters of {settings.init_from} step {step}"
         return Start(0, why, params=found[name], codebooks=found["model_state"])
