@@ -109,5 +109,7 @@ def test_output_folder_refuses_what_cannot_be_written(tmp_path, monkeypatch):
 def test_a_missing_key_is_told_with_its_whole_path():
     argv = ["--workdir=w", "--config.optimizer.lr=1", "--config.steps=3"]
     assert app.unknown_key(KeyError("'lr'"), argv) == "config.optimizer.lr: the config has no such key"
+    hinted = KeyError('\'lr\'\nDid you mean "rate" instead of "lr"?')
+    assert app.unknown_key(hinted, argv) == "config.optimizer.lr: the config has no such key; did you mean rate?"
     assert app.unknown_key(KeyError("a whole sentence about lr"), argv) == "a whole sentence about lr"
     assert app.unknown_key(KeyError("other"), argv) == "other"

@@ -62,7 +62,8 @@ def test_a_cut_file_is_named(copy):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 9}, "version is 9; want it one of 1"),
+        ({"version": 9}, "version is 9; want it one of 1, 2"),
+        ({"version": 1}, r"config\.json: a model with memory of version 1; want version 2"),
         ({"modell": 1}, r"config\.json\.modell: unknown key"),
     ],
 )

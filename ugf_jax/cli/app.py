@@ -1,6 +1,7 @@
 """What every verb shares: flags of its own, help that teaches, exit codes, `results.json`."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -70,11 +71,12 @@ def parse_flags(verb: str, own_flags: flags.FlagValues, argv: Sequence[str]) -> 
 def unknown_key(error: Exception, argv: Sequence[str]) -> str:
     """What ml_collections means by an unknown key: often it says no more than its last part."""
     text = str(error.args[0]) if error.args else ""
-    key = text.strip("'\"")
+    said, _, hint = text.replace("\\n", "\n").partition("\n")
+    key, meant = said.strip("'\"\\"), re.search(r'Did you mean "(\w+)"', hint)
     for argument in argv:
         path = argument.lstrip("-").partition("=")[0]
         if path.startswith("config.") and key.isidentifier() and key in path.split("."):
-            return f"{path}: the config has no such key"
+            return f"{path}: the config has no such key" + (f"; did you mean {meant[1]}?" if meant else "")
     return text
 
 

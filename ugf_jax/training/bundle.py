@@ -32,7 +32,7 @@ from ugf_jax.models.tokenizer import TokenizerSettings
 from ugf_jax.models.unmasking import UnmaskSettings
 from ugf_jax.training.digests import named_leaves
 
-FORMAT, UNITOKEN, VERSION = "ugf-model", "ugf-unitoken", 1
+FORMAT, UNITOKEN, VERSION = "ugf-model", "ugf-unitoken", 2
 CONFIG, WEIGHTS, TEXT, CARD = "config.json", "model.safetensors", "tokenizer.json", "README.md"
 SHARDS = "model" + tensor_files.INDEX
 
@@ -42,7 +42,7 @@ class BundleSettings:
     """What `config.json` says."""
 
     format: str = setting(FORMAT, one_of(FORMAT, UNITOKEN))
-    version: int = setting(VERSION, one_of(VERSION))
+    version: int = setting(VERSION, one_of(1, VERSION))
     tokenizer: TokenizerSettings = setting(TokenizerSettings())
     vocabulary: VocabularySettings = setting(VocabularySettings())
     model: FusionSettings = setting(FusionSettings())
@@ -52,6 +52,11 @@ class BundleSettings:
     steps: dict[str, int] = setting({}, doc="training steps of each part")
     codes: str = setting("", doc="digest of the image tokenizer as it was trained; empty: not known")
     imported: dict[str, Any] = setting({}, doc="config.json of the weights that it was made from; empty: trained here")
+
+    def validate(self, path: str) -> None:
+        """Refuses models that would compute something else today: in version 1 cross-attention came after its blocks."""
+        if self.version == 1 and self.model.cross_every:
+            raise InputError(f"{path}: a model with memory of version 1; want version {VERSION}: train and export it anew")
 
 
 @dataclasses.dataclass(frozen=True)
