@@ -29,7 +29,7 @@ def get_config(root="runs/demo"):
     config.checkpoint.every = 100
 
     model = config.model
-    model.width, model.depth, model.heads, model.cross_every, model.gate = 128, 4, 4, 2, 0.5
+    model.width, model.depth, model.heads, model.cross_every = 128, 4, 4, 2
     model.grid, model.tied, model.embedding = 12, True, 64
     model.memory.width, model.memory.groups, model.memory.codes = 64, 4, 1000
     model.code_levels = model.memory.fsq_levels = (8, 5, 5, 5)

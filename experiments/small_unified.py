@@ -39,7 +39,7 @@ def get_config(phase="everything"):
     config.checkpoint.every = 200
 
     model = config.model
-    model.width, model.depth, model.heads, model.cross_every, model.gate = 128, 4, 4, 2, 0.5
+    model.width, model.depth, model.heads, model.cross_every = 128, 4, 4, 2
     model.grid, model.cell_places, model.prompt_mean, model.tied, model.embedding = 8, True, True, True, 128
     model.memory.width, model.memory.groups, model.memory.codes = 64, 4, 1000
     model.memory.fsq_levels = (8, 5, 5, 5)
