@@ -101,7 +101,6 @@ def _looking(config):
     """On from there, looking at auxiliary codes anew, and much is asked of every picture."""
     config = _longer(config)
     config.init_from, config.init_except = "runs/small_longer", "^memory/|^layers/(cross|gate)"
-    config.model.gate = 0.1  # what is read from the beginning must not drown what is known
     config.steps = 2200
     config.data.weights = (0.7, 0.28, 0.02)
     config.data.recipes.max_questions = 12

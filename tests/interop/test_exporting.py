@@ -102,8 +102,8 @@ def test_rows_that_transformers_does_not_know_are_left_out(model, interop_source
     ("tensors", "message"),
     [
         (
-            lambda t: t | {"fusion/layers/gate": np.float32([0.5])},
-            "fusion/layers/gate is not 0: the model looks",
+            lambda t: t | {"fusion/layers/gate": np.float32([0.5]), "fusion/layers/cross/output/kernel": np.ones((1, 2, 2))},
+            "fusion/layers/cross/output/kernel is not 0: the model looks",
         ),
         (lambda t: t | {"fusion/value_head": np.zeros(3, np.float32)}, "fusion/value_head: no model of transformers has such"),
         (lambda t: {n: x for n, x in t.items() if n != "fusion/norm/scale"}, "fusion/norm/scale is missing"),
@@ -118,7 +118,7 @@ def test_parameters_that_do_not_fit_are_named(model, tmp_path, tensors, message)
 
 
 def test_what_is_left_behind_is_listed(model, tmp_path):
-    more = {"fusion/layers/gate": np.float32([0.0]), "fusion/memory/null": np.ones(3, np.float32)}
+    more = {"fusion/layers/gate": np.float32([0.5]), "fusion/memory/null": np.ones(3, np.float32)}
     copy = changed(model("llama-2"), tmp_path / "copy", tensors=lambda t: t | more)
     assert sorted(export_hf(copy, tmp_path / "hf")) == ["layers/gate", "memory/null"]
 

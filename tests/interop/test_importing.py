@@ -53,7 +53,7 @@ def bytes_of(folder, names=("config.json", "model.safetensors", "tokenizer.json"
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def test_cached_greedy_decoding_with_memory_at_gate_0_gives_the_same_64_tokens(llama, interop_source):
+def test_cached_greedy_decoding_with_untrained_memory_gives_the_same_64_tokens(llama, interop_source):
     """Through the model as it is loaded, with its new ids, its memory and its kept keys."""
     bundle = load_bundle(llama)
     expected = safetensors.numpy.load_file(interop_source("llama-1") / "expected.safetensors")["ids"][0]
@@ -165,11 +165,12 @@ def test_the_config_for_imported_models_takes_theirs_and_another_is_refused(llam
         find_start(other, {}, State(abstract_params(other)), Empty(), False)
 
 
-def test_new_parameters_are_those_of_a_seed_and_gates_are_0(llama, interop_source, tmp_path):
+def test_new_parameters_are_those_of_a_seed_and_nothing_is_read_from_memory(llama, interop_source, tmp_path):
     plan = plan_import(open_source(interop_source("llama-1")))
     import_model(plan, tmp_path / "other", seed=1)
     one, two = (named_leaves(load_bundle(folder).variables) for folder in (llama, tmp_path / "other"))
-    assert not one["fusion/layers/gate"].any()
+    assert not one["fusion/layers/cross/output/kernel"].any()
+    assert one["fusion/layers/gate"].all()
     assert not np.array_equal(one["fusion/memory/place/kernel"], two["fusion/memory/place/kernel"])
     for part in plan.parts:
         for target in part.mapping:

@@ -71,7 +71,7 @@ def test_a_text_model_gets_ids_and_memory_and_chameleon_nothing_unless_asked():
     assert none.new == []
     assert plan_import(unread("chameleon-0")).new == []
     joined = plan_import(unread("chameleon-0"), Additions(memory=MemorySettings()))
-    assert joined.settings.model.gate == 0
+    assert joined.settings.model.gate > 0  # what it lets through starts at 0; nothing would learn behind a closed one
     assert joined.settings.vocabulary == plan_import(unread("chameleon-0")).settings.vocabulary
     assert {name.split("/")[1] for name in joined.new} == {"memory", "layers"}
     assert {name.split("/")[1] for name in plain.new} == {"memory", "layers", "embed_image", "embed_text", "contrast"}

@@ -15,7 +15,13 @@ from ugf_jax.json_files import JsonLines
 from ugf_jax.training.run_history import read_run_history
 
 STEPS = 24
-FLAGS = (f"--config.steps={STEPS}", "--config.log_every=1", "--config.mesh.data=2", "--config.mesh.fsdp=-1")
+FLAGS = (
+    f"--config.steps={STEPS}",
+    "--config.log_every=1",
+    "--config.data.scales=((192, 8),)",
+    "--config.mesh.data=2",
+    "--config.mesh.fsdp=-1",
+)
 
 
 def losses(workdir):

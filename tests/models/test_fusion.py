@@ -195,6 +195,25 @@ def test_with_gates_at_zero_there_is_only_the_language_model(model, variables):
     assert np.abs(np.asarray(opened) - np.asarray(without)).max() > 1e-2
 
 
+def test_a_fresh_model_reads_nothing_and_is_free_to_learn_to():
+    """A look that says something random at first is learnt to be shut out, and one behind a closed gate is not learnt."""
+    arrays = batch(document())
+    fresh = FusionTransformer(dataclasses.replace(SETTINGS, gate=FusionSettings().gate), VOCABULARY)
+    params = fresh.init(jax.random.key(0), arrays, method="everything")["params"]
+
+    def loss(params, tokens):
+        hidden = fresh.apply({"params": params}, tokens, fresh.apply({"params": params}, arrays, method="remember"))
+        logits = fresh.apply({"params": params}, hidden, method="logits")
+        return -jnp.mean(jax.nn.log_softmax(logits)[..., 0])
+
+    alone = fresh.apply({"params": params}, Tokens.of(arrays))
+    looking = fresh.apply({"params": params}, Tokens.of(arrays), fresh.apply({"params": params}, arrays, method="remember"))
+    np.testing.assert_array_equal(looking, alone)
+    gradient = jax.grad(loss)(params, Tokens.of(arrays))["layers"]
+    assert np.abs(gradient["cross"]["output"]["kernel"]).max(axis=(1, 2)).min() > 1e-5
+    assert not np.any(gradient["gate"])
+
+
 def test_places_of_cells_matter(run):
     first = document(release=BOI)
     cells = first["cells"].copy()

@@ -12,6 +12,7 @@ SOURCE is one of
   crowd:N             pictures full of such objects, without words: for image tokenizers
   tinted:N            aligned scenes in twenty colours more: teaches that any shape has any colour
   fine:N              scenes with small letters, thin outlines and dots, and questions about them (fine:N@1024 likewise)
+  busy:N              pictures full of objects with such details, and what is where: teaches to see (busy:N@1024 likewise)
   edits:N             pairs of scenes with an instruction that leads from the first to the second
 or one of these, preferences between images of one prompt:
   pickapic:PATH       Pick-a-Pic v1 or v2, Parquet          hpdv2:FOLDER, hpdv3:FOLDER   Human Preference Dataset

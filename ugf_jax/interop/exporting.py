@@ -21,7 +21,7 @@ from ugf_jax.tensor_files import Tensor, read_folder
 from ugf_jax.tensor_writer import TensorWriter
 from ugf_jax.training.bundle import CARD, CONFIG, FORMAT, TEXT, BundleSettings, read_settings
 
-# What no model of transformers has. With gates at 0 it computes nothing, so that the logits are equal.
+# What no model of transformers has. Where nothing is read from memory, the logits are equal.
 _LEFT = ("layers/cross/", "layers/cross_norm/", "layers/gate", "memory/", "embed_image/", "embed_text/", "contrast")
 
 
@@ -114,7 +114,7 @@ def _rows(settings: BundleSettings) -> int:
 
 def _computation(model: FusionSettings) -> tuple[Any, ...]:
     """What config.json tells of a trunk; not how it is trained or with what precision it is computed."""
-    plain = dataclasses.replace(model, dropout=0.0, gate=0.0, attention="auto", dtype="float32")
+    plain = dataclasses.replace(model, dropout=0.0, gate=1.0, attention="auto", dtype="float32")
     return (plain.block, model.depth, model.rope_base, model.rope_scaling, model.tied)
 
 
@@ -126,9 +126,10 @@ def _left_behind(folder: pathlib.Path, tensors: Mapping[str, Tensor], rules: Rul
     for name in left:
         if not name.startswith(_LEFT):
             raise InputError(f"{folder}: fusion/{name}: no model of transformers has such a parameter")
-    if "layers/gate" in tensors and np.any(tensors["layers/gate"].read() != 0):
+    read = ("layers/gate", "layers/cross/output/kernel")  # their product is what is added; untrained, the second is 0
+    if all(name in tensors and np.any(tensors[name].read() != 0) for name in read):
         raise InputError(
-            f"{folder}: fusion/layers/gate is not 0: the model looks into auxiliary memory, and no model of transformers does; "
+            f"{folder}: fusion/{read[1]} is not 0: the model looks into auxiliary memory, and no model of transformers does; "
             "export it without --format=hf"
         )
     return left

@@ -171,9 +171,7 @@ def _with(model: FusionSettings, additions: Additions | None) -> FusionSettings:
         if model.depth % every:
             raise InputError(f"--cross_every is {every}; want a number that divides the model's {model.depth} layers")
     memory = additions.memory or model.memory
-    return dataclasses.replace(
-        model, cross_every=every, memory=memory, embedding=additions.embedding, grid=additions.grid, gate=0.0
-    )
+    return dataclasses.replace(model, cross_every=every, memory=memory, embedding=additions.embedding, grid=additions.grid)
 
 
 def _parts(source: Source, settings: BundleSettings, rows: int, own: bool, vision: Source | None) -> tuple[Part, ...]:

@@ -136,7 +136,8 @@ class CrossAttention(nn.Module):
         key = after_null("key", key, nn.initializers.normal(1.0))
         value = after_null("value", from_memory("value"), nn.initializers.zeros)
         y = attend(query, key, value, visibility, s.attention, sorted_keys=True)
-        return Linear(s.width, dtype=s.dtype, name="output")(y.reshape(*x.shape[:2], -1))
+        output = Linear(s.width, dtype=s.dtype, kernel_init=nn.initializers.zeros, name="output")
+        return output(y.reshape(*x.shape[:2], -1))
 
 
 def memory_visibility(segments: jax.Array, positions: jax.Array, memory: Memory) -> Visibility:
@@ -171,7 +172,9 @@ class FusionGroup(nn.Module):
     """What the transformer repeats: where there is memory, one gated cross-attention, and some blocks after it.
 
     `x + tanh(gate) · CrossAttention(norm(x), memory)` (Flamingo: Alayrac et al. 2022, section 2.2): with a gate of 0 the
-    block does not exist, and a pretrained language model is left as it was.
+    block does not exist. Unlike there the gate starts open, and what it lets through at 0, as whatever adds to the residual
+    stream does here: a pretrained language model is left as it was, and each weight of the output has a gradient at once. A
+    closed gate has one, that of what random weights happen to say, and an open one before random weights learns to close.
     """
 
     shape: BlockShape

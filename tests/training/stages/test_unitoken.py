@@ -171,7 +171,7 @@ def test_documents_of_one_row_have_the_loss_of_documents_of_two(second):
 
 
 def test_memory_is_added_without_a_change_and_then_learnt(second):
-    """The two designs joined: a trained UniToken with cross-attention, gates at zero, trained on."""
+    """The two designs joined: a trained UniToken with cross-attention that adds nothing yet, trained on."""
     old_settings, _, _, old = second
     settings = tiny(experiment("unitoken_memory"))
     memory = settings.model.memory

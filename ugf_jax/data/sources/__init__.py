@@ -32,7 +32,7 @@ def open_sources(
 
     Args:
       name: what the user typed: a folder, a file, a pattern such as `data/*.tar`, a TFDS name, `clipart`, `shapes:N`,
-        `aligned:N`, `crowd:N`, `tinted:N`, `fine:N`, `edits:N`, `pickapic:PATH`.
+        `aligned:N`, `crowd:N`, `tinted:N`, `fine:N`, `busy:N`, `edits:N`, `pickapic:PATH`.
       split: take only this split of a source that has splits.
       image_root: folder that the paths in a conversation file are relative to; default: the folder of the file.
       data_dir: where TFDS datasets lie; default: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.

@@ -15,7 +15,8 @@ from ugf_jax.errors import InputError
 SPLITS = ("train", "validation", "test")
 SCENES_PER_UNIT = 64
 # The module within `ugf_jax.data` whose `example` draws each kind.
-DRAWN = {"shapes": "shapes"} | {kind: f"shapes.{kind}" for kind in ("aligned", "crowd", "tinted", "fine", "edits")}
+DRAWN = {"shapes": "shapes", "busy": "shapes.fine.busy"}
+DRAWN |= {kind: f"shapes.{kind}" for kind in ("aligned", "crowd", "tinted", "fine", "edits")}
 DEFAULT_SIDE, LEAST_SIDE, MOST_SIDE = 256, 40, 4096  # pixels of the longer side
 CLIPART = pathlib.Path(ugf_jax.__file__).parent / "assets" / "clipart"
 

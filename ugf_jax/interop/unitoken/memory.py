@@ -20,7 +20,7 @@ def add_memory(
 ) -> tuple[FusionSettings, dict[str, Any]]:
     """Adds gated cross-attentions into auxiliary memory to a transformer without.
 
-    With gates at zero it computes exactly what it did; trained on, it learns to look.
+    Their outputs are 0, so it computes exactly what it did; trained on, it learns to look.
 
     Args:
       settings: of the transformer; `cross_every` is 0.
@@ -38,7 +38,7 @@ def add_memory(
     """
     if settings.cross_every:
         raise InputError(f"a transformer with a cross-attention every {settings.cross_every} blocks; want one without memory")
-    new = dataclasses.replace(settings, memory=memory, cross_every=cross_every, gate=0.0)
+    new = dataclasses.replace(settings, memory=memory, cross_every=cross_every)
     new.validate("add_memory")
     model = FusionTransformer(new, total)
     zeros = jnp.zeros((1, 1), jnp.int32)

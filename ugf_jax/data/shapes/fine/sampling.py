@@ -32,18 +32,19 @@ def fine_scene(rng: random.Random, split: str) -> FineScene:
     while True:
         scene = scene_in_split(rng, split)
         reach = [o.diameter * radius(o.shape) for o in scene.objects]
-        outlines = [_outline(rng, i, o) for i, o in enumerate(scene.objects) if rng.random() < _OUTLINED]
-        writings = _letters(rng, scene) + _words(rng, scene, reach)
+        outlines = [outline_of(rng, i, o) for i, o in enumerate(scene.objects) if rng.random() < _OUTLINED]
+        writings = letters_on(rng, scene) + _words(rng, scene, reach)
         clusters = _clusters(rng, scene, reach)
         if outlines and clusters:
             return FineScene(scene, tuple(outlines), tuple(writings), clusters)
 
 
-def _outline(rng: random.Random, number: int, item: Item) -> Outline:
+def outline_of(rng: random.Random, number: int, item: Item) -> Outline:
+    """A line of another colour around an object."""
     return Outline(number, pick(rng, other_colours(item.colour)), between(rng, *_LINE))
 
 
-def _letters(rng: random.Random, scene: Scene) -> list[Writing]:
+def letters_on(rng: random.Random, scene: Scene) -> list[Writing]:
     """A letter on some objects; where there is room, on one at least. A ring has none, nor what encloses another object."""
     enclosing = {o.inside for o in scene.objects}
     able = [i for i, o in enumerate(scene.objects) if o.shape != "ring" and i not in enclosing]
