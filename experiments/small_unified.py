@@ -9,13 +9,15 @@
   ugf train --config=experiments/small_unified.py --workdir=runs/small_unified
   ugf train --config=experiments/small_unified.py:longer --workdir=runs/small_longer
   ugf train --config=experiments/small_unified.py:looking --workdir=runs/small_looking
+  ugf prepare busy:8000 data/coded/busy --tokenize=runs/small_tokenizer --drop_pixels --scales=256 --max_stretch=0.15
+  ugf train --config=experiments/small_unified.py:seeing --workdir=runs/small_seeing
 
 First it learns drawing alone. Most codes of a picture are background, so that all a caption says of it is worth a fiftieth of
 the loss. Beside questions and contrastive pairs, whose gradients are larger and come from few tokens, that is not learnt. Then
 it learns everything, with smaller weights for text and pairs. It draws scenes on the grid of the codes, whose outlines are
 few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes. Two more
-phases are about what is asked; the last begins with fresh cross-attentions. A run from nothing needs no such beginning, since
-they start at their own place.
+phases are about what is asked. The last begins with a fresh memory, whose positions see their neighbours, and has to say what is
+where in pictures full of objects: from answers of a word the look at auxiliary codes is not learnt.
 """
 
 from ugf_jax.config import config_dict
@@ -110,4 +112,17 @@ def _looking(config):
     return config
 
 
-PHASES = {"drawing": _drawing, "everything": _everything, "longer": _longer, "looking": _looking}
+def _seeing(config):
+    """On from there, with a memory that is worth looking at, and pictures that are described object by object."""
+    config = _looking(config)
+    config.init_from = "runs/small_looking"
+    config.steps = 1800
+    config.model.memory.width, config.model.memory.depth = 96, 2
+    config.data.datasets += ("data/coded/busy/train",)
+    config.data.weights = (0.5, 0.28, 0.02, 0.2)
+    config.data.serves += ("question",)
+    config.data.recipes.tasks.contrastive = 2.5
+    return config
+
+
+PHASES = {"drawing": _drawing, "everything": _everything, "longer": _longer, "looking": _looking, "seeing": _seeing}
