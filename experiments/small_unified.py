@@ -16,8 +16,8 @@ First it learns drawing alone. Most codes of a picture are background, so that a
 the loss. Beside questions and contrastive pairs, whose gradients are larger and come from few tokens, that is not learnt. Then
 it learns everything, with smaller weights for text and pairs. It draws scenes on the grid of the codes, whose outlines are
 few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes. Two more
-phases are about what is asked. The last begins with a fresh memory, whose positions see their neighbours, and has to say what is
-where in pictures full of objects: from answers of a word the look at auxiliary codes is not learnt.
+phases are about what is asked. The last begins with a fresh memory, whose positions see their neighbours, and has to say what
+is where in pictures full of objects: from answers of a word the look at auxiliary codes is not learnt.
 """
 
 from ugf_jax.config import config_dict

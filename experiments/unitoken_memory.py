@@ -4,9 +4,9 @@
   ugf import UniToken-AnyRes-StageII models/joined --memory --memory_width=1024 --image_tokenizer=runs/unitoken_tokenizer
   ugf train --config=experiments/unitoken_memory.py --workdir=runs/unitoken_memory --config.init_from=models/joined
 
-A gated cross-attention after every fourth block; what they add starts at zero, so that the first step computes what UniToken does. What
-is new learns at ten times the rate of the rest. `runs/unitoken_tokenizer` codes images with Chameleon's master codes and
-auxiliary codes of its own; experiments/unitoken_tokenizer.py makes it.
+A gated cross-attention before every fourth block; what it adds starts at zero, so that the first step computes what UniToken
+does. What is new learns at ten times the rate of the rest. `runs/unitoken_tokenizer` codes images with Chameleon's master codes
+and auxiliary codes of its own; experiments/unitoken_tokenizer.py makes it.
 
 Mesh and what blocks keep for the backward pass are what plans found good on 64 chips of TPU v5p (`docs/planning.md`). With
 fewer than 16 devices set `--config.mesh.fsdp`; where memory is short, `--config.model.remat_keep=nothing` and

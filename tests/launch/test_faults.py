@@ -80,7 +80,7 @@ def test_twenty_random_faults(demo_run, tmp_path, capfd):
         while hand.is_alive():
             code = demo_run(disturbed, FLAGS)
             said = capfd.readouterr().err
-            # A disk that is full while arrays are written leaves the other process waiting for this one: the watchdog ends that.
+            # A disk that is full while arrays are written leaves the other process waiting for it: the watchdog ends that.
             assert code in ((EXIT_BAD_INPUT, EXIT_RETRY) if fault == "full disk" else (EXIT_RETRY,)), (fault, said)
             hand.join(timeout=1)
         if fault == "flipped bit":

@@ -67,7 +67,7 @@ def import_model(
 
 
 def new_params(plan: Plan, seed: int) -> dict[str, np.ndarray]:
-    """Values of the parameters that the source does not have, as a model has them before any training: nothing is read from memory."""
+    """Values of the parameters that the source does not have, as before any training: memory adds nothing yet."""
     names = plan.new
     if not names:
         return {}
@@ -140,7 +140,7 @@ def _card(plan: Plan) -> str:
         + ", ".join(f"`{part.source.path.resolve().name}`" for part in plan.parts)
         + ".",
         "",
-        f"New and untrained: parts of {', '.join(new)}; nothing is read from memory yet." if new else "Nothing was added to it.",
+        f"New and untrained: parts of {', '.join(new)}; memory adds nothing yet." if new else "Nothing was added to it.",
         "",
         "The licence and the limits of use are those of the original weights.",
         "",
