@@ -19,6 +19,7 @@ FLAGS = (
     f"--config.steps={STEPS}",
     "--config.log_every=1",
     "--config.data.scales=((192, 8),)",
+    "--config.data.max_aspect=1",  # one shape to compile
     "--config.mesh.data=2",
     "--config.mesh.fsdp=-1",
 )

@@ -101,8 +101,14 @@ def leave_the_others(error: Exception) -> NoReturn:
 
 
 def use_compilation_cache(workdir: epath.Path) -> None:
-    """Keeps compiled programs in the work folder, so that a resumed run starts quickly (an environment setting wins)."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    """Keeps compiled programs in the work folder, so that a resumed run starts quickly (an environment setting wins).
+
+    Not those of several processes on CPUs. There JAX names a program differently in each process and keeps process 0's
+    alone; read back, it exchanges in another order than what the others compile, and gloo ends the run (jaxlib 0.10.2).
+    """
+    if jax.process_count() > 1 and jax.default_backend() == "cpu":
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", os.fspath(workdir / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
