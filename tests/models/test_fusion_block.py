@@ -45,7 +45,9 @@ def test_without_visible_memory_every_query_reads_the_null_value():
 
     first = memory(rng.normal(size=(1, 3, 8)), 2)
     variables = cross.init(jax.random.key(0), x, place, first, memory_visibility(segments, positions, first))
-    params = variables["params"] | {"null_value": jnp.asarray(rng.normal(size=(2, 4)), jnp.float32)}
+    drawn = {"null_value": jnp.asarray(rng.normal(size=(2, 4)), jnp.float32)}
+    drawn["output"] = {"kernel": jnp.asarray(rng.normal(size=(16, 16)), jnp.float32)}  # a fresh one adds nothing
+    params = variables["params"] | drawn
     variables = {"params": params}
     found = run(variables, first)[0]
     null = np.repeat(np.asarray(params["null_value"]), 2, axis=0).reshape(-1) @ np.asarray(params["output"]["kernel"])
