@@ -81,6 +81,7 @@ def test_one_batch_is_learnt_and_details_add_to_the_master():
     assert metrics[-1]["psnr/train_full"] > metrics[-1]["psnr/train_master"] + 2
 
 
+@pytest.mark.slow  # test_unified holds one device and eight to the same steps
 def test_loss_and_parameters_after_20_steps_do_not_depend_on_the_mesh():
     # Adam moves a parameter whose gradient is nearly zero as far as any other, in a direction that rounding decides, and a
     # rounded code turns that into another code; a larger epsilon keeps rounding as small as it is.
@@ -102,6 +103,7 @@ def test_parameters_are_really_split_over_the_mesh():
     assert kernel.addressable_shards[0].data.shape == (kernel.shape[0], kernel.shape[1] // 2, kernel.shape[2] // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vq", "simvq"])
 def test_other_quantizers_learn_too(kind):
     quantizer = QuantizerSettings(kind=kind, size=128, features=8)
