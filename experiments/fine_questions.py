@@ -11,7 +11,7 @@ then it is asked about details. Without memory, each with folders of its own (`-
   … --config.data.recipes.memory_dropout=1 --config.data.auxiliary=16 --workdir=runs/fine_seeing_blind
 
 Evaluated with `ugf evaluate --tasks=understanding`, the blind one with --nomemory. Letters, thin outlines and dots are smaller
-than a master code can tell; a model without memory can only guess. Both begin with fresh cross-attentions.
+than a master code can tell; a model without memory can only guess. The first phase begins with fresh cross-attentions.
 """
 
 from ugf_jax.config import config_dict

@@ -15,7 +15,7 @@
 First it learns drawing alone. Most codes of a picture are background, so that all a caption says of it is worth a fiftieth of
 the loss. Beside questions and contrastive pairs, whose gradients are larger and come from few tokens, that is not learnt. Then
 it learns everything, with smaller weights for text and pairs. It draws scenes on the grid of the codes, whose outlines are
-few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes. Two more
+few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes. Three more
 phases are about what is asked. The last begins with a fresh memory, whose positions see their neighbours, and has to say what
 is where in pictures full of objects: from answers of a word the look at auxiliary codes is not learnt.
 """

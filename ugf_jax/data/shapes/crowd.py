@@ -12,8 +12,8 @@ from ugf_jax.data.records import Record
 from ugf_jax.data.shapes import aligned, examples
 from ugf_jax.data.shapes.drawing import draw, extent
 from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, SHAPES, SIZES, Item, Scene
-from ugf_jax.data.shapes.sampling import EDGE, apart, pick
-from ugf_jax.data.shapes.splits import check_split, split_of_pair
+from ugf_jax.data.shapes.sampling import EDGE, fill, pick
+from ugf_jax.data.shapes.splits import check_split
 
 _TRIES = 300
 _SIZES = ("small",) * 6 + ("medium",)  # of which a decoder learns least elsewhere
@@ -28,13 +28,13 @@ def scene(index: int, split: str = "train") -> Scene:
     """
     check_split(split)
     rng = random.Random(f"shapes crowd scene {split} {index}")
-    items: list[Item] = []
-    for _ in range(_TRIES):
-        shape, colour = pick(rng, SHAPES), pick(rng, tuple(COLOURS))
-        item = Item(shape, colour, pick(rng, _MIDDLES), pick(rng, _MIDDLES), SIZES[pick(rng, _SIZES)][1])
-        if split_of_pair(shape, colour) in ("train", split) and _clear(item) and all(apart(item, other) for other in items):
-            items.append(item)
+    items = fill(split, _TRIES, lambda: _anything(rng), _clear)
     return Scene(pick(rng, tuple(BACKGROUNDS)), tuple(items))
+
+
+def _anything(rng: random.Random) -> Item:
+    shape, colour = pick(rng, SHAPES), pick(rng, tuple(COLOURS))
+    return Item(shape, colour, pick(rng, _MIDDLES), pick(rng, _MIDDLES), SIZES[pick(rng, _SIZES)][1])
 
 
 def _clear(item: Item) -> bool:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ugf_jax.data.shapes.drawing import extent, radius
 from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, POSITIONS, SHAPES, SIZES, Item, Scene
-from ugf_jax.data.shapes.splits import belongs, check_split
+from ugf_jax.data.shapes.splits import belongs, check_split, split_of_pair
 
 T = TypeVar("T")
 
@@ -52,6 +52,17 @@ def scene_in_split(rng: random.Random, split: str, kind: str | None = None) -> S
         scene = random_scene(rng, kind)
         if belongs(scene, split):
             return scene
+
+
+def fill(split: str, tries: int, draw: Callable[[], Item], fits: Callable[[Item], bool] = lambda _: True) -> list[Item]:
+    """Objects drawn one after the other, those of `tries` for which there is room and whose look the split may show."""
+    items: list[Item] = []
+    for _ in range(tries):
+        item = draw()
+        allowed = split_of_pair(item.shape, item.colour) in ("train", split) and fits(item)
+        if allowed and all(apart(item, other) for other in items):
+            items.append(item)
+    return items
 
 
 def _single(rng: random.Random) -> Scene | None:

@@ -1,13 +1,12 @@
 """Pictures full of objects with details, and one question: what is where? Pure functions of number and split.
 
 They teach a model to see. What an answer to a usual question says of a picture is a word, and which object it is about must be
-found first; here an answer names place, size, colour, shape, outline and letter of about six objects, wherever they stand.
+found first; here an answer names place, size, colour, shape, outline and letter of about five objects, wherever they stand.
 What is held out of the training split of `shapes` is held out here.
 """
 
 import dataclasses
 import random
-from typing import Any
 
 from ugf_jax.data.records import Record
 from ugf_jax.data.shapes import examples
@@ -17,8 +16,8 @@ from ugf_jax.data.shapes.fine.examples import MAX_ASPECT
 from ugf_jax.data.shapes.fine.graph import FineScene
 from ugf_jax.data.shapes.fine.sampling import letters_on, outline_of
 from ugf_jax.data.shapes.graph import BACKGROUNDS, COLOURS, SHAPES, SIZES, Item, Scene
-from ugf_jax.data.shapes.sampling import EDGE, apart, between, pick
-from ugf_jax.data.shapes.splits import check_split, split_of_pair
+from ugf_jax.data.shapes.sampling import EDGE, between, fill, pick
+from ugf_jax.data.shapes.splits import check_split
 
 LINES = 8  # rows, and columns, that places are counted in
 QUESTION = "What is where, by row and column?"
@@ -28,25 +27,22 @@ _OUTLINED = 0.5  # share of objects with an outline
 
 
 def scene(index: int, split: str = "train") -> FineScene:
-    """The scene of example `index` of a split ("train", "validation" or "test"): about six objects, none within another.
+    """The scene of example `index` of a split ("train", "validation" or "test"): about five objects, none within another.
 
     Raises:
       InputError: no such split.
     """
     check_split(split)
     rng = random.Random(f"shapes busy scene {split} {index}")
-    items: list[Item] = []
-    for _ in range(_TRIES):
-        shape, colour, size = pick(rng, SHAPES), pick(rng, tuple(COLOURS)), pick(rng, _SIZES)
-        item = _somewhere(rng, Item(shape, colour, 0, 0, between(rng, *SIZES[size])))
-        if split_of_pair(shape, colour) in ("train", split) and all(apart(item, other) for other in items):
-            items.append(item)
+    items = fill(split, _TRIES, lambda: _anything(rng))
     plain = Scene(pick(rng, tuple(BACKGROUNDS)), tuple(items))
     outlines = tuple(outline_of(rng, i, item) for i, item in enumerate(items) if rng.random() < _OUTLINED)
     return FineScene(plain, outlines, tuple(letters_on(rng, plain)), ())
 
 
-def _somewhere(rng: random.Random, item: Item) -> Item:
+def _anything(rng: random.Random) -> Item:
+    shape, colour, size = pick(rng, SHAPES), pick(rng, tuple(COLOURS)), pick(rng, _SIZES)
+    item = Item(shape, colour, 0, 0, between(rng, *SIZES[size]))
     left, top, right, bottom = (item.diameter * e + EDGE for e in extent(item.shape))
     return dataclasses.replace(item, x=between(rng, left, 1 - right), y=between(rng, top, 1 - bottom))
 
@@ -79,12 +75,11 @@ def example(index: int, split: str = "train", max_side: int = 256) -> Record:
       InputError: no such split, or `max_side` too small to draw on.
     """
     drawn, size = scene(index, split), picture_size(index, split, max_side)
-    asked: dict[str, Any] = {"question": QUESTION, "answer": listing(drawn), "kind": "listing"}
     return Record(
         key=f"busy-{split}-{index:08d}",
         images=(examples.encode_png(draw(drawn, *size)),),
         sizes=(size,),
-        questions=(asked,),
+        questions=({"question": QUESTION, "answer": listing(drawn), "kind": "listing"},),
         scene=drawn.to_json(),
         meta={"source": "busy", "split": split, "index": index},
     )
