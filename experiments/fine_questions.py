@@ -36,7 +36,7 @@ def get_config(phase="asked"):
     config.checkpoint.every = 100
 
     model = config.model  # that of experiments/small_unified.py, with a memory whose positions see their neighbours
-    model.width, model.depth, model.heads, model.cross_every = 128, 4, 4, 2
+    model.width, model.depth, model.heads, model.cross_every, model.gate = 128, 4, 4, 2, 1.0
     model.grid, model.cell_places, model.prompt_mean, model.tied, model.embedding = 8, True, True, True, 128
     model.memory.width, model.memory.depth, model.memory.groups, model.memory.codes = 96, 2, 4, 1000
     model.memory.fsq_levels = (8, 5, 5, 5)

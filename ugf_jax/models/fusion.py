@@ -65,7 +65,7 @@ class FusionSettings:
     prompt_mean: bool = setting(False, doc="a master token's embedding tells the mean of the words before; see `prompt_mean`")
     dropout: float = setting(0.0, BELOW_ONE, "of what each layer adds")
     cross_every: int = setting(4, NOT_NEGATIVE, "blocks between two cross-attentions into memory; 0: no memory")
-    gate: float = setting(1.0, POSITIVE, "where the gates of the cross-attentions start")
+    gate: float = setting(0.1, POSITIVE, "where the gates of the cross-attentions start")
     grid: int = setting(16, POSITIVE, "master codes along a side of an image")
     memory: MemorySettings = setting(MemorySettings())
     vision: VisionSettings | None = setting(None, doc="tower whose features stand in the sequence; None: none")

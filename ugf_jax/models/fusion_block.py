@@ -172,7 +172,7 @@ class FusionGroup(nn.Module):
     """What the transformer repeats: where there is memory, one gated cross-attention, and some blocks after it.
 
     `x + tanh(gate) · CrossAttention(norm(x), memory)` (Flamingo: Alayrac et al. 2022, section 2.2): with a gate of 0 the
-    block does not exist. Unlike there the gate starts open, and what it lets through at 0, as whatever adds to the residual
+    block does not exist. Unlike there the gate starts ajar, and what it lets through at 0, as whatever adds to the residual
     stream does here: a pretrained language model is left as it was, and each weight of the output has a gradient at once. A
     closed gate has one, that of what random weights happen to say, and an open one before random weights learns to close.
     """
