@@ -68,6 +68,10 @@ def packed(*documents, padding=3):
     return batch(row)
 
 
+def init(model, arrays):
+    return jax.jit(lambda: model.init(jax.random.key(0), arrays, method="everything"))()
+
+
 @pytest.fixture(scope="module")
 def model():
     return FusionTransformer(SETTINGS, VOCABULARY)
@@ -76,7 +80,7 @@ def model():
 @pytest.fixture(scope="module")
 def variables(model):
     """Parameters that are all random: the identity blocks of a fresh model would hide most mistakes."""
-    made = model.init(jax.random.key(0), batch(document()), method="everything")
+    made = init(model, batch(document()))
     keys = iter(jax.random.split(jax.random.key(1), 100))
     return jax.tree.map(lambda x: x + 0.2 * jax.random.normal(next(keys), x.shape), made)
 
@@ -94,43 +98,47 @@ def run(model, variables):
     return run
 
 
-def influence(model, variables, arrays, positions):
-    """Gradient of the log-likelihood at `positions` with respect to auxiliary memory, before anything is masked."""
+@pytest.fixture(scope="module")
+def influence(model, variables):
+    """Gradient of the log-likelihood at some positions with respect to auxiliary memory, before anything is masked."""
 
-    def loss(values):
+    @jax.jit
+    def gradient(arrays, counted):
+        def loss(values):
+            hidden = model.apply(variables, Tokens.of(arrays), dataclasses.replace(memory, values=values))
+            nll = -jax.nn.log_softmax(model.apply(variables, hidden, method="logits"))
+            targets = jnp.roll(arrays["tokens"], -1, axis=1)
+            return jnp.sum(jnp.take_along_axis(nll, targets[..., None], -1)[0, :, 0] * counted)
+
         memory = model.apply(variables, arrays, method="remember")
-        hidden = model.apply(variables, Tokens.of(arrays), dataclasses.replace(memory, values=values))
-        nll = -jax.nn.log_softmax(model.apply(variables, hidden, method="logits"))
-        targets = jnp.roll(arrays["tokens"], -1, axis=1)
-        return jnp.sum(jnp.take_along_axis(nll, targets[..., None], -1)[0, positions])
+        return jax.grad(loss)(memory.values)
 
-    values = model.apply(variables, arrays, method="remember").values
-    return np.asarray(jax.grad(loss)(values))
+    return lambda arrays, positions: np.asarray(gradient(arrays, np.isin(np.arange(LENGTH), positions)))
 
 
-def test_codes_of_a_generated_image_do_not_know_their_own_details(model, variables):
+def test_codes_of_a_generated_image_do_not_know_their_own_details(influence):
     arrays = batch(document(release=EOI))
     predicting_codes = np.arange(BOI, EOI)  # the query before EOI predicts EOI; none of them may look
-    assert not influence(model, variables, arrays, predicting_codes).any()
-    assert not influence(model, variables, arrays, np.arange(BOI)).any()
+    assert not influence(arrays, predicting_codes).any()
+    assert not influence(arrays, np.arange(BOI)).any()
 
 
-def test_what_follows_a_generated_image_does_know_its_details(model, variables):
+def test_what_follows_a_generated_image_does_know_its_details(influence):
     arrays = batch(document(release=EOI))
     for position in range(EOI, LENGTH - 1):
-        assert influence(model, variables, arrays, np.array([position])).any()
+        assert influence(arrays, position).any()
 
 
-def test_an_image_given_as_context_is_seen_from_its_first_token(model, variables):
+def test_an_image_given_as_context_is_seen_from_its_first_token(influence):
     arrays = batch(document(release=BOI))
-    assert influence(model, variables, arrays, np.array([BOI])).any()
-    assert influence(model, variables, arrays, np.arange(BOI + 3, EOI)).any()
-    assert not influence(model, variables, arrays, np.arange(BOI)).any()
+    assert influence(arrays, BOI).any()
+    assert influence(arrays, np.arange(BOI + 3, EOI)).any()
+    assert not influence(arrays, np.arange(BOI)).any()
 
 
-def test_a_memory_never_released_is_never_seen(model, variables):
+def test_a_memory_never_released_is_never_seen(influence):
     arrays = batch(document(release=NEVER))
-    assert not influence(model, variables, arrays, np.arange(LENGTH - 1)).any()
+    assert not influence(arrays, np.arange(LENGTH - 1)).any()
 
 
 def test_permuting_an_images_details_leaves_its_own_logits_bit_identical(run):
@@ -182,16 +190,16 @@ def test_with_gates_at_zero_there_is_only_the_language_model(model, variables):
     arrays = batch(document())
     params = variables["params"]
     closed = {"params": params | {"layers": params["layers"] | {"gate": jnp.zeros_like(params["layers"]["gate"])}}}
-    memory = model.apply(closed, arrays, method="remember")
-    with_memory = model.apply(closed, Tokens.of(arrays), memory)
+    look = jax.jit(lambda v: model.apply(v, Tokens.of(arrays), model.apply(v, arrays, method="remember")))
+    with_memory = look(closed)
     # The same blocks, one a group, in a model that has no memory at all.
     plain = FusionTransformer(dataclasses.replace(SETTINGS, cross_every=0), VOCABULARY)
     layers = params["layers"]
     blocks = jax.tree.map(lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:]), layers["block_0"], layers["block_1"])
     rest = {name: value for name, value in params.items() if name not in ("layers", "memory")}
-    without = plain.apply({"params": rest | {"layers": {"block_0": blocks}}}, Tokens.of(arrays))
+    without = jax.jit(plain.apply)({"params": rest | {"layers": {"block_0": blocks}}}, Tokens.of(arrays))
     np.testing.assert_allclose(with_memory, without, rtol=1e-5, atol=1e-5)
-    opened = model.apply(variables, Tokens.of(arrays), memory)
+    opened = look(variables)
     assert np.abs(np.asarray(opened) - np.asarray(without)).max() > 1e-2
 
 
@@ -199,17 +207,17 @@ def test_a_fresh_model_reads_nothing_and_is_free_to_learn_to():
     """A look that says something random at first is learnt to be shut out, and one behind a closed gate is not learnt."""
     arrays = batch(document())
     fresh = FusionTransformer(dataclasses.replace(SETTINGS, gate=FusionSettings().gate), VOCABULARY)
-    params = fresh.init(jax.random.key(0), arrays, method="everything")["params"]
+    variables = init(fresh, arrays)
+    alone = jax.jit(lambda v: fresh.apply(v, Tokens.of(arrays)))(variables)
 
-    def loss(params, tokens):
-        hidden = fresh.apply({"params": params}, tokens, fresh.apply({"params": params}, arrays, method="remember"))
-        logits = fresh.apply({"params": params}, hidden, method="logits")
-        return -jnp.mean(jax.nn.log_softmax(logits)[..., 0])
+    def loss(variables):
+        looking = fresh.apply(variables, Tokens.of(arrays), fresh.apply(variables, arrays, method="remember"))
+        logits = fresh.apply(variables, looking, method="logits")
+        return -jnp.mean(jax.nn.log_softmax(logits)[..., 0]), looking
 
-    alone = fresh.apply({"params": params}, Tokens.of(arrays))
-    looking = fresh.apply({"params": params}, Tokens.of(arrays), fresh.apply({"params": params}, arrays, method="remember"))
+    gradient, looking = jax.jit(jax.grad(loss, has_aux=True))(variables)
     np.testing.assert_array_equal(looking, alone)
-    gradient = jax.grad(loss)(params, Tokens.of(arrays))["layers"]
+    gradient = gradient["params"]["layers"]
     assert np.abs(gradient["cross"]["output"]["kernel"]).max(axis=(1, 2)).min() > 1e-5
     assert not np.any(gradient["gate"])
 
@@ -263,9 +271,8 @@ def test_embeddings_have_length_one(model, variables):
 def test_features_of_a_vision_tower_stand_where_they_are_put(variables):
     vision = VisionSettings(image_size=8, patch=4, width=8, depth=1, heads=2, hidden=16)
     model = FusionTransformer(dataclasses.replace(SETTINGS, vision=vision), VOCABULARY)
-    fresh = model.init(jax.random.key(0), batch(document()), method="everything")["params"]
-    params = {"params": fresh | variables["params"]}
     arrays, crops = batch(document()), jax.random.uniform(jax.random.key(1), (1, 2, 8, 8, 3), minval=-1)
+    params = {"params": init(model, arrays)["params"] | variables["params"]}
 
     def sources(starts):
         """Each crop's four features one after the other, from its start on."""
@@ -275,19 +282,20 @@ def test_features_of_a_vision_tower_stand_where_they_are_put(variables):
                 found[0, start : start + 4] = np.arange(4) + 4 * crop
         return jnp.asarray(found)
 
-    def run(params, crops, starts):
-        continuous = model.apply(params, crops, sources(starts), method="see")
-        return model.apply(params, Tokens.of(arrays), None, continuous)[0]
+    def run(params, tokens, sources):
+        continuous = model.apply(params, crops, sources, method="see")
+        return model.apply(params, tokens, None, continuous)[0]
 
-    plain = model.apply(params, Tokens.of(arrays))[0]
-    np.testing.assert_array_equal(run(params, crops, [-1, -1]), plain)
-    shown = run(params, crops, [5, -1])  # four features at 5 … 8
+    look = jax.jit(run)
+    nowhere, somewhere = sources([-1, -1]), sources([5, -1])  # four features at 5 … 8
+    plain = jax.jit(lambda p: model.apply(p, Tokens.of(arrays))[0])(params)
+    np.testing.assert_array_equal(look(params, Tokens.of(arrays), nowhere), plain)
+    shown = look(params, Tokens.of(arrays), somewhere)
     np.testing.assert_array_equal(shown[:5], plain[:5])
     assert (shown[5:] != plain[5:]).any(axis=-1).all()
     hidden = arrays | {"tokens": arrays["tokens"].at[0, 5:9].set(1)}  # what they stand in place of is not seen
-    continuous = model.apply(params, crops, sources([5, -1]), method="see")
-    np.testing.assert_array_equal(model.apply(params, Tokens.of(hidden), None, continuous)[0], shown)
-    gradient = jax.grad(lambda p: jnp.sum(run(p, crops, [5, -1])[9:] ** 2))(params)["params"]
+    np.testing.assert_array_equal(look(params, Tokens.of(hidden), somewhere), shown)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(run(p, Tokens.of(arrays), somewhere)[9:] ** 2)))(params)["params"]
     for part in ("vision", "adapter"):
         assert all(np.asarray(g).any() for g in jax.tree.leaves(gradient[part])[:1])
 

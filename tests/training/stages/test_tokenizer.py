@@ -163,7 +163,7 @@ def test_a_network_of_features_adds_to_the_loss_and_is_felt(tmp_path, monkeypatc
     settings = make_settings(perceptual="edges:make", perceptual_weight=0.5)
     stage, plain = build(settings), build(make_settings())
     batch = {"image": jnp.asarray(images(2)["image"])}
-    params, state = stage.init(jax.random.key(0), batch)
+    params, state = jax.jit(stage.init)(jax.random.key(0), batch)
 
     def loss(stage):
         return jax.jit(lambda p: stage.loss(p, state, batch, jax.random.key(1), jnp.int32(0)))(params)
