@@ -9,15 +9,17 @@
   ugf train --config=experiments/small_unified.py --workdir=runs/small_unified
   ugf train --config=experiments/small_unified.py:longer --workdir=runs/small_longer
   ugf train --config=experiments/small_unified.py:looking --workdir=runs/small_looking
-  ugf prepare busy:8000 data/coded/busy --tokenize=runs/small_tokenizer --drop_pixels --scales=256 --max_stretch=0.15
+  ugf prepare busy:8000 data/busy256 --tokenize=runs/small_tokenizer --drop_pixels --scales=256 --max_stretch=0.15
+  ugf train --config=experiments/fine_questions.py:seeing --workdir=runs/fine_seeing
   ugf train --config=experiments/small_unified.py:seeing --workdir=runs/small_seeing
 
 First it learns drawing alone. Most codes of a picture are background, so that all a caption says of it is worth a fiftieth of
 the loss. Beside questions and contrastive pairs, whose gradients are larger and come from few tokens, that is not learnt. Then
 it learns everything, with smaller weights for text and pairs. It draws scenes on the grid of the codes, whose outlines are
-few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes. Three more
-phases are about what is asked. The last begins with a fresh memory, whose positions see their neighbours, and has to say what
-is where in pictures full of objects: from answers of a word the look at auxiliary codes is not learnt.
+few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes. Two more
+phases are about what is asked. From answers of a word the look at auxiliary codes is not learnt: `fine_questions.py:seeing` gives
+it a fresh memory, whose positions see their neighbours, and lets it say what is where in pictures full of objects and nothing
+else. It forgets the rest, which the last phase brings back within a few hundred steps.
 """
 
 from ugf_jax.config import config_dict
@@ -113,12 +115,12 @@ def _looking(config):
 
 
 def _seeing(config):
-    """On from there, with a memory that is worth looking at, and pictures that are described object by object."""
+    """On from a model that has learnt to look at its memory and little else, whose pictures stay in the mix."""
     config = _looking(config)
-    config.init_from = "runs/small_looking"
-    config.steps = 1800
+    config.init_from, config.init_except = "runs/fine_seeing", ""
+    config.steps = 2000
     config.model.memory.width, config.model.memory.depth = 96, 2
-    config.data.datasets += ("data/coded/busy/train",)
+    config.data.datasets += ("data/busy256/train",)
     config.data.weights = (0.5, 0.28, 0.02, 0.2)
     config.data.serves += ("question",)
     config.data.recipes.tasks.contrastive = 2.5

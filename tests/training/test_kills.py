@@ -57,7 +57,8 @@ def config(tmp_path_factory):
 
 def start(config: pathlib.Path, workdir: pathlib.Path) -> subprocess.Popen[str]:
     # One compilation cache for all runs: most of a run is not compiling, so kills fall on work.
-    environment = os.environ | {"XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": str(config.parent / "compiled")}
+    flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=1")
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_COMPILATION_CACHE_DIR": str(config.parent / "compiled")}
     command = [sys.executable, "-m", "ugf_jax.cli.train", f"--config={config}", f"--workdir={workdir}"]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
