@@ -17,9 +17,9 @@ First it learns drawing alone. Most codes of a picture are background, so that a
 the loss. Beside questions and contrastive pairs, whose gradients are larger and come from few tokens, that is not learnt. Then
 it learns everything, with smaller weights for text and pairs. It draws scenes on the grid of the codes, whose outlines are
 few; it is asked about those and about scenes whose objects stand anywhere, in which it can look at auxiliary codes. Two more
-phases are about what is asked. From answers of a word the look at auxiliary codes is not learnt: `fine_questions.py:seeing` gives
-it a fresh memory, whose positions see their neighbours, and lets it say what is where in pictures full of objects and nothing
-else. It forgets the rest, which the last phase brings back within a few hundred steps.
+phases are about what is asked. From answers of a word the look at auxiliary codes is not learnt:
+`fine_questions.py:seeing` gives it a fresh memory, whose positions see their neighbours, and lets it say what is where in
+pictures full of objects and nothing else. It forgets the rest, which the last phase brings back within a few hundred steps.
 """
 
 from ugf_jax.config import config_dict
