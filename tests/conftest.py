@@ -9,8 +9,8 @@ import os
 import pytest
 
 flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-if importlib.metadata.version("jaxlib").startswith("0.10."):  # the lock's for Python 3.11; later ones know one way only
-    flags += " --xla_cpu_use_fusion_emitters=false"  # which take two thirds of the time to compile
+if importlib.metadata.version("jaxlib").startswith("0.10."):  # later ones have no such choice
+    flags += " --xla_cpu_use_fusion_emitters=false"  # the emitters take two thirds of the time to compile
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", flags)
 
