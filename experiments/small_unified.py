@@ -115,7 +115,7 @@ def _looking(config):
 
 
 def _seeing(config):
-    """On from a model that has learnt to look at its memory and little else, whose pictures stay in the mix."""
+    """On from a model that looks at its memory and forgot the rest; the pictures that taught it to look stay in the mix."""
     config = _looking(config)
     config.init_from, config.init_except = "runs/fine_seeing", ""
     config.steps = 2000

@@ -1,7 +1,7 @@
 """Two processes of four devices each train the tokenizers of `make demo`, are disturbed twenty times in every way we know, and
 end with the bits of an undisturbed run.
 
-Twenty-two starts of JAX, each of which compiles, take half an hour on two cores, so this is a slow test.
+Twenty-two starts of JAX, each of which compiles, take three quarters of an hour on two cores, so this is a slow test.
 """
 
 import os
